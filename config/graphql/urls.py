@@ -1,0 +1,12 @@
+"""The addresses of the API."""
+
+from django.urls import path
+from pooling.views_upload import upload_view
+
+from config.graphql.view import graphql_view, sdl_view
+
+urlpatterns = [
+    path("graphql/", graphql_view, name="graphql"),
+    path("schema.graphql", sdl_view, name="sdl"),
+    path("api/uploads/", upload_view, name="upload"),
+]

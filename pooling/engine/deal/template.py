@@ -1,0 +1,99 @@
+"""The default deal: senior A, mezzanine B and C, residual certificate R over a pool of consumer loans."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from pooling.engine.deal.codec import decode
+from pooling.engine.deal.parts import (
+    AnnualPercentageFee,
+    Conventions,
+    Dates,
+    Overcollateralisation,
+    Reserve,
+    Residual,
+    Tranche,
+    WaterfallStep,
+)
+from pooling.engine.deal.spec import DealSpec
+
+TARGET_GRADES = {
+    "A": "AA",
+    "B": "A",
+    "C": "BBB",
+}  # within reach of unsecured loans that lose a tenth of their balance
+SERVICING_FEE = 0.01
+RESERVE_SHARE = 0.01
+
+
+def default_template(
+    *,
+    name: str,
+    currency: str,
+    cut_off: dt.date | str,
+    closing: dt.date | str,
+    first_payment: dt.date | str,
+    legal_final: dt.date | str,
+) -> DealSpec:
+    """A deal whose class balances and coupons are still to be solved.
+
+    Order of payments: servicing fee (1 % a year), interest A, B, C, principal A, B, C one after another up
+    to the principal distribution amount, reserve (1 % of the cut-off balance, funded at closing), residual.
+    The target overcollateralisation is what the solved balances leave at closing. Dates as dt.date or
+    "YYYY-MM-DD".
+
+    Raises SpecError naming the date at fault.
+    """
+    given = {
+        "cut_off": cut_off,
+        "closing": closing,
+        "first_payment": first_payment,
+        "legal_final": legal_final,
+    }
+    dates = {
+        key: decode(dt.date, value, f"dates.{key}") if isinstance(value, str) else value for key, value in given.items()
+    }
+    classes = tuple(TARGET_GRADES)
+    return DealSpec(
+        schema_version=1,
+        name=name,
+        currency=currency,
+        dates=Dates(**dates),
+        payment_frequency="monthly",
+        tranches=tuple(
+            Tranche(name=key, kind="note", target_grade=grade, interest_deferrable=key != classes[0])
+            for key, grade in TARGET_GRADES.items()
+        ),
+        residual=Residual(name="R"),
+        fees=(
+            AnnualPercentageFee(name="servicing", kind="annual_percentage", rate=SERVICING_FEE, base="pool_balance"),
+        ),
+        reserve=Reserve(
+            name="reserve",
+            initial_share_of_cutoff_balance=RESERVE_SHARE,
+            target_share_of_cutoff_balance=RESERVE_SHARE,
+            floor_share_of_cutoff_balance=0.0,
+        ),
+        overcollateralisation=Overcollateralisation(
+            target_share_of_cutoff_balance=None, floor_share_of_cutoff_balance=0.0
+        ),
+        loss_coverage="principal_distribution_amount",
+        waterfall=_order_of_payments(classes),
+        conventions=Conventions(
+            event_order="default_first",
+            interest_day_count="30/360",
+            shortfall_interest="note_rate",
+            reserve_release="notes_repaid",
+        ),
+        closing_expenses=0,
+    )
+
+
+def _order_of_payments(classes: tuple[str, ...]) -> tuple[WaterfallStep, ...]:
+    return (
+        WaterfallStep(pay="fee", to=("servicing",)),
+        *(WaterfallStep(pay="interest", to=(key,)) for key in classes),
+        WaterfallStep(pay="principal", to=classes),
+        WaterfallStep(pay="reserve", to=("reserve",)),
+        WaterfallStep(pay="residual", to=("R",)),
+    )

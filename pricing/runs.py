@@ -1,0 +1,75 @@
+"""The run kind `pricing.structure`: one chunk that solves, rates and prices a deal from its simulated flows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pooling.engine.deal import DealSpec
+from pooling.engine.packing import flows_from_bytes
+from pooling.services import deal_version_create
+from pricing.market import default_snapshot
+from pricing.reports import manifest, price_result, rating_result
+from pricing.services import price_report_create, snapshot_store
+from pricing.structuring import structure_deal
+from rating.models import RatingRun
+from rating.runs import PROPOSAL, STRUCTURING, scenarios_of
+from rating.services import rating_report_create
+from runs.models import Run
+from runs.registry import register
+
+
+def structuring_compute(params: Mapping[str, Any], seed: int, index: int, count: int) -> bytes:
+    """Canonical JSON of spec, rating, prices and manifest."""
+    rating_run = RatingRun.objects.select_related("template", "simulation", "deal__pool__tape").get(
+        pk=params["rating_run"]
+    )
+    simulation, pool = rating_run.simulation, rating_run.deal.pool
+    if simulation.result is None:
+        raise ValueError(f"simulation: the run {simulation.pk} has no result")
+    flows = flows_from_bytes(simulation.result)
+    scenarios = scenarios_of(rating_run.scenarios, rating_run.seed)
+    template, snapshot = DealSpec.from_json(rating_run.template.spec), default_snapshot()
+    structure = structure_deal(
+        template=template, flows=flows, scenarios=scenarios, snapshot=snapshot, pool_balance=pool.balance
+    )
+    made_by = {
+        "tape_root": pool.tape.root,
+        "loans_digest": pool.loans_digest,
+        "credit_model": rating_run.credit_model_id,
+        "seed": rating_run.seed,
+        "scenarios": rating_run.scenarios,
+        "proposal": PROPOSAL,
+        "flows_digest": simulation.result_digest,
+    }
+    result = {
+        "spec": structure.spec.to_json(),
+        "rating": rating_result(structure, scenarios, pool.balance),
+        "pricing": price_result(structure, scenarios, snapshot),
+        "manifest": manifest(structure=structure, template=template, snapshot=snapshot, simulation=made_by),
+    }
+    return json.dumps(result, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def structuring_reduce(params: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:
+    """There is one part."""
+    return parts[0]
+
+
+def structuring_complete(run: Run) -> None:
+    """Deal version, rating report and price report appear together with the run's end."""
+    if run.result is None:
+        raise ValueError(f"run: {run.pk} has no result")
+    rating_run = RatingRun.objects.select_related("deal").get(structuring=run)
+    result = json.loads(bytes(run.result))
+    version = deal_version_create(deal=rating_run.deal, spec=DealSpec.from_json(result["spec"]))
+    report = rating_report_create(
+        rating_run=rating_run, deal_version=version, result=result["rating"], manifest=result["manifest"]
+    )
+    price_report_create(rating_report=report, snapshot=snapshot_store(default_snapshot()), result=result["pricing"])
+
+
+def kinds_register() -> None:
+    """Called by the app's ready()."""
+    register(STRUCTURING, structuring_compute, structuring_reduce, structuring_complete)

@@ -1,0 +1,166 @@
+"""Default probability, expected loss, average life and indicative grade of each class on one scenario set."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rating.engine.scale import LOSS_GIVEN_DEFAULT, grade_of
+from rating.engine.statistics import weighted_mean
+
+FloatArray = NDArray[np.float64]
+
+HALF_A_CENT = 0.005
+# What rounding leaves on a class that is paid in full, as a share of its balance.
+ROUNDING = 1e-9
+INTERVAL_ERRORS = 2.0
+
+
+class ClassFlows(Protocol):
+    """What a rating reads of the waterfall's result; see pooling.engine.waterfall for shapes and units."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def interest(self) -> FloatArray: ...
+    @property
+    def principal(self) -> FloatArray: ...
+    @property
+    def interest_shortfall(self) -> FloatArray: ...
+    @property
+    def initial_balance(self) -> FloatArray: ...
+    @property
+    def coupon(self) -> FloatArray: ...
+    @property
+    def unpaid_principal(self) -> FloatArray: ...
+
+
+@dataclass(frozen=True)
+class TrancheRating:
+    """Result for one class; pd, expected_loss: fractions, with their standard errors; wal_years: scenario mean.
+
+    grade: the worse of grade_by_loss and grade_by_pd, see rate_tranches; grade_low (worse) and grade_high
+    (better): the same at two standard errors above and below; converged when these two agree (simulation error
+    only, not model error).
+    break_even_multiple: smallest pool loss in whose scenario the class loses principal or interest, over the
+    expected pool loss; None without pool losses or where no scenario hurts the class. Shown, not graded.
+    """
+
+    name: str
+    pd: float
+    pd_se: float
+    expected_loss: float
+    expected_loss_se: float
+    wal_years: float
+    grade: str
+    grade_by_loss: str
+    grade_by_pd: str
+    grade_low: str
+    grade_high: str
+    converged: bool
+    break_even_multiple: float | None = None
+
+    @property
+    def expected_loss_upper(self) -> float:
+        """Upper confidence bound: expected loss plus two standard errors."""
+        return self.expected_loss + INTERVAL_ERRORS * self.expected_loss_se
+
+    @property
+    def rated_loss_upper(self) -> float:
+        """What sizing has to bring under the bound of a grade: both rules on their upper confidence bounds."""
+        pd_upper = self.pd + INTERVAL_ERRORS * self.pd_se
+        return min(1.0, max(self.expected_loss_upper, LOSS_GIVEN_DEFAULT * pd_upper))
+
+
+def class_losses(deal: ClassFlows, k: int) -> FloatArray:
+    """(S,) 1 - PV(received) / PV(promised) of class k at its own note rate.
+
+    Promised: coupon / 12 of the outstanding balance on each date and the whole principal by legal final
+    maturity. Discounted at the note rate that promise is worth the initial balance whatever the speed of
+    repayment, so PV(promised) is the initial balance and slow principal is no loss, unpaid principal and missed
+    or late interest without compensation are. (Expected-loss approach: loss of present value over the promise.)
+    """
+    months = deal.interest.shape[1]
+    monthly = float(deal.coupon[k]) / 12.0
+    discount = np.exp(-np.log1p(monthly) * np.arange(1, months + 1))
+    received = np.einsum("ts,t->s", deal.interest[k], discount) + np.einsum("ts,t->s", deal.principal[k], discount)
+    loss = 1.0 - received / float(deal.initial_balance[k])
+    return np.where(np.abs(loss) < ROUNDING, 0.0, loss)
+
+
+def class_lives(deal: ClassFlows, k: int) -> FloatArray:
+    """(S,) average life of class k in years from closing; principal unpaid at legal final counts at that date."""
+    months = deal.principal.shape[1]
+    time = np.arange(1, months + 1) / 12.0
+    paid = np.einsum("ts,t->s", deal.principal[k], time)
+    return np.asarray((paid + deal.unpaid_principal[k] * time[-1]) / float(deal.initial_balance[k]))
+
+
+def rate_tranches(
+    deal: ClassFlows,
+    weights: FloatArray,
+    *,
+    deferrable: Collection[str] = (),
+    pool_losses: FloatArray | None = None,
+) -> tuple[TrancheRating, ...]:
+    """Rate every class that has a balance, senior to junior.
+
+    deal: cash by class, month, scenario. weights: (S,) of the scenario set. deferrable: names of classes whose
+    interest may be paid late (with interest on it): they default by ultimate, the others by timely interest.
+    pool_losses: (S,) for the break-even multiple.
+
+    Default of a class: interest short by more than half a cent on any date (deferrable: a present-value loss),
+    or principal unpaid at legal final. Two rules on one scale, at the scenario-mean average life: the expected loss,
+    and the default probability on the ladder PD = EL / 0.55 (an assumption). The worse one is the grade: by
+    expected loss alone a thick senior class could reach so deep that nothing below it could earn a grade.
+
+    Raises ValueError for unknown deferrable names or weights of another length.
+    """
+    unknown = set(deferrable) - set(deal.names)
+    if unknown:
+        raise ValueError(f"deferrable: {sorted(unknown)} are no classes of {', '.join(deal.names)}")
+    ratings = []
+    for k, name in enumerate(deal.names):
+        if not deal.initial_balance[k] > 0:
+            continue
+        loss = class_losses(deal, k)
+        unpaid = deal.unpaid_principal[k] > HALF_A_CENT
+        late = loss > 0 if name in deferrable else (deal.interest_shortfall[k] > HALF_A_CENT).any(axis=0)
+        failed = unpaid | late
+        pd, pd_se = weighted_mean(failed.astype(np.float64), weights)
+        expected, error = weighted_mean(loss, weights)
+        life, _ = weighted_mean(class_lives(deal, k), weights)
+        by_loss, by_pd = grade_of(expected, life), grade_of(LOSS_GIVEN_DEFAULT * pd, life)
+        low, high = (
+            grade_of(min(1.0, max(expected + side * error, LOSS_GIVEN_DEFAULT * (pd + side * pd_se))), life)
+            for side in (INTERVAL_ERRORS, -INTERVAL_ERRORS)
+        )
+        ratings.append(
+            TrancheRating(
+                name=name,
+                pd=pd,
+                pd_se=pd_se,
+                expected_loss=expected,
+                expected_loss_se=error,
+                wal_years=life,
+                grade=grade_of(max(expected, LOSS_GIVEN_DEFAULT * pd), life),
+                grade_by_loss=by_loss,
+                grade_by_pd=by_pd,
+                grade_low=low,
+                grade_high=high,
+                converged=low == high,
+                break_even_multiple=_multiple(failed, pool_losses, weights),
+            )
+        )
+    return tuple(ratings)
+
+
+def _multiple(failed: NDArray[np.bool_], losses: FloatArray | None, weights: FloatArray) -> float | None:
+    if losses is None or not failed.any():
+        return None
+    expected, _ = weighted_mean(losses, weights)
+    return float(losses[failed].min() / expected) if expected > 0 else None

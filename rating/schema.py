@@ -1,0 +1,245 @@
+"""The API of ratings: runs with their progress, and reports with every figure's standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import graphene
+from graphql import GraphQLResolveInfo
+
+from accounts.graphql.connections import Connection, connection_field, page
+from accounts.graphql.context import Context, context_of
+from accounts.graphql.mutations import ServiceMutation
+from accounts.graphql.nodes import NodeType, visible_node
+from accounts.graphql.scalars import JSON, BigInt, Decimal, Money, money
+from pooling.loaders import DealLoader, DealVersionLoader
+from pooling.schema import DealType, DealVersionType, listed
+from rating.loaders import RatingRunLoader, ReportOfRunLoader
+from rating.models import RatingReport, RatingRun
+from rating.services import rating_request
+from runs.loaders import RunLoader
+from runs.schema import RunType
+
+
+class RatingRunType(NodeType):
+    """A request to rate a deal: the simulation, then the structuring that follows it."""
+
+    class Meta:
+        name = "RatingRun"
+        model = RatingRun
+        fields = ("scenarios", "seed", "created_at")
+
+    credit_model = graphene.String(required=True, description="Content hash of the assumptions.")
+    deal = graphene.NonNull(DealType)
+    simulation = graphene.NonNull(RunType)
+    structuring = graphene.Field(RunType, description="Null until the simulation is done.")
+    report = graphene.Field(lambda: RatingReportType, description="Null until both are done.")
+
+    @staticmethod
+    def resolve_credit_model(root: RatingRun, info: GraphQLResolveInfo) -> str:
+        return root.credit_model_id
+
+    @staticmethod
+    def resolve_deal(root: RatingRun, info: GraphQLResolveInfo) -> Any:
+        return context_of(info).loader(DealLoader).load(root.deal_id)
+
+    @staticmethod
+    def resolve_simulation(root: RatingRun, info: GraphQLResolveInfo) -> Any:
+        return context_of(info).loader(RunLoader).load(root.simulation_id)
+
+    @staticmethod
+    def resolve_structuring(root: RatingRun, info: GraphQLResolveInfo) -> Any:
+        following = root.structuring_id
+        return None if following is None else context_of(info).loader(RunLoader).load(following)
+
+    @staticmethod
+    def resolve_report(root: RatingRun, info: GraphQLResolveInfo) -> Any:
+        return context_of(info).loader(ReportOfRunLoader).load(root.pk)
+
+
+class Quantile(graphene.ObjectType):
+    """The loss not exceeded with this probability."""
+
+    probability = Decimal(required=True)
+    loss = Decimal(required=True, description="Fraction of the cut-off balance.")
+
+
+class Histogram(graphene.ObjectType):
+    """The loss distribution: mass[i] is the probability of a loss between edges[i] and edges[i + 1]."""
+
+    edges = listed(graphene.Float)
+    mass = listed(graphene.Float)
+
+
+class TrancheRatingType(graphene.ObjectType):
+    """The indicative rating of one class; attachment and detachment are fractions of the cut-off balance."""
+
+    class Meta:
+        name = "TrancheRating"
+
+    name = graphene.String(required=True)
+    balance = graphene.NonNull(Money)
+    attach = Decimal(required=True)
+    detach = Decimal(required=True)
+    coupon = Decimal(description="Annual fraction.")
+    target = graphene.String()
+    rating = graphene.String(description="Indicative grade; null for the residual certificate.")
+    rating_interval = graphene.List(
+        graphene.NonNull(graphene.String), description="Worst and best grade within the confidence interval."
+    )
+    pd = Decimal(description="Probability of any loss or shortfall.")
+    pd_se = Decimal(description="Standard error of pd.")
+    expected_loss = Decimal(description="Fraction of the class balance.")
+    expected_loss_se = Decimal()
+    wal_years = Decimal()
+
+    @staticmethod
+    def resolve_balance(root: Mapping[str, Any], info: GraphQLResolveInfo) -> Money | None:
+        return money(root["balance"])
+
+
+class RatingReportType(NodeType):
+    """What a rating run found. Losses are fractions of the pool's cut-off balance."""
+
+    class Meta:
+        name = "RatingReport"
+        model = RatingReport
+        fields = ("created_at",)
+
+    rating_run = graphene.Field(RatingRunType, description="For its originator only.")
+    deal_version = graphene.NonNull(DealVersionType)
+    scenarios = graphene.Int(required=True)
+    effective_scenarios = Decimal(required=True)
+    seed = BigInt(required=True)
+    engine = graphene.String(required=True)
+    expected_loss = Decimal(required=True)
+    expected_loss_se = Decimal(required=True)
+    loss_quantiles = listed(Quantile)
+    loss_histogram = graphene.NonNull(Histogram)
+    tranches = graphene.Field(listed(TrancheRatingType), description="Senior first, the residual certificate last.")
+    collateral = graphene.NonNull(JSON, description="Base-case balances and flows by month.")
+    manifest = graphene.NonNull(JSON, description="Everything that made the report.")
+
+    @staticmethod
+    def resolve_rating_run(root: RatingReport, info: GraphQLResolveInfo) -> Any:
+        return context_of(info).loader(RatingRunLoader).load(root.rating_run_id)
+
+    @staticmethod
+    def resolve_deal_version(root: RatingReport, info: GraphQLResolveInfo) -> Any:
+        return context_of(info).loader(DealVersionLoader).load(root.deal_version_id)
+
+    @staticmethod
+    def resolve_scenarios(root: RatingReport, info: GraphQLResolveInfo) -> Any:
+        return root.result["simulation"]["scenarios"]
+
+    @staticmethod
+    def resolve_effective_scenarios(root: RatingReport, info: GraphQLResolveInfo) -> Any:
+        return root.result["simulation"]["effective_scenarios"]
+
+    @staticmethod
+    def resolve_seed(root: RatingReport, info: GraphQLResolveInfo) -> Any:
+        return root.result["simulation"]["seed"]
+
+    @staticmethod
+    def resolve_engine(root: RatingReport, info: GraphQLResolveInfo) -> Any:
+        return root.result["simulation"]["engine"]
+
+    @staticmethod
+    def resolve_expected_loss(root: RatingReport, info: GraphQLResolveInfo) -> Any:
+        return root.result["simulation"]["expected_loss"]
+
+    @staticmethod
+    def resolve_expected_loss_se(root: RatingReport, info: GraphQLResolveInfo) -> Any:
+        return root.result["simulation"]["expected_loss_se"]
+
+    @staticmethod
+    def resolve_loss_quantiles(root: RatingReport, info: GraphQLResolveInfo) -> list[Quantile]:
+        quantiles = root.result["simulation"]["loss_quantiles"]
+        return [Quantile(probability=p, loss=quantiles[p]) for p in sorted(quantiles, key=float)]
+
+    @staticmethod
+    def resolve_loss_histogram(root: RatingReport, info: GraphQLResolveInfo) -> Any:
+        return root.result["simulation"]["histogram"]
+
+    @staticmethod
+    def resolve_tranches(root: RatingReport, info: GraphQLResolveInfo) -> Any:
+        return root.result["tranches"]
+
+    @staticmethod
+    def resolve_collateral(root: RatingReport, info: GraphQLResolveInfo) -> Any:
+        return root.result["collateral"]
+
+
+class RatingRunConnection(Connection):
+    class Meta:
+        node = RatingRunType
+
+
+class RatingReportConnection(Connection):
+    class Meta:
+        node = RatingReportType
+
+
+class RatingRequestInput(graphene.InputObjectType):
+    deal_id = graphene.ID(required=True)
+    scenarios = graphene.Int(default_value=2048, description="A power of two from 64 to 65,536.")
+    seed = BigInt(default_value=7, description="The same seed gives the same result.")
+
+
+class RatingRequest(ServiceMutation):
+    """Start the rating of a deal; poll ratingRun until its report is there."""
+
+    input_type = RatingRequestInput
+
+    rating_run = graphene.Field(RatingRunType)
+
+    @classmethod
+    def perform(cls, context: Context, key: str, **values: Any) -> dict[str, Any]:
+        rating_run = rating_request(
+            user=context.viewer,
+            deal=visible_node(DealType, context, values["deal_id"], "deal"),
+            scenarios=values["scenarios"],
+            seed=values["seed"],
+            idempotency_key=key,
+        )
+        return {"rating_run": rating_run}
+
+
+class Query:
+    """Root fields of ratings."""
+
+    rating_runs = connection_field(
+        RatingRunConnection, description="Rating runs of my deals, newest first.", deal_id=graphene.ID()
+    )
+    rating_reports = connection_field(
+        RatingReportConnection,
+        description="Reports on my deals, or the frozen ones of listed deals; newest first.",
+        deal_id=graphene.ID(),
+    )
+
+    @staticmethod
+    def resolve_rating_runs(
+        root: Any, info: GraphQLResolveInfo, deal_id: str | None = None, **paging: Any
+    ) -> Connection:
+        context = context_of(info)
+        rows = context.rows(RatingRun)
+        if deal_id is not None:
+            rows = rows.filter(deal=visible_node(DealType, context, deal_id, "deal"))
+        return page(RatingRunConnection, rows, ("-created_at", "id"), **paging)
+
+    @staticmethod
+    def resolve_rating_reports(
+        root: Any, info: GraphQLResolveInfo, deal_id: str | None = None, **paging: Any
+    ) -> Connection:
+        context = context_of(info)
+        rows = context.rows(RatingReport)
+        if deal_id is not None:
+            rows = rows.filter(deal_version__deal=visible_node(DealType, context, deal_id, "deal"))
+        return page(RatingReportConnection, rows, ("-created_at", "id"), **paging)
+
+
+class Mutation:
+    """Mutations of ratings."""
+
+    rating_request = RatingRequest.Field()

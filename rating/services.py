@@ -1,0 +1,144 @@
+"""Writes of the rating side: credit models, and rating runs on the durable chunk table."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models import Min
+
+from accounts.errors import ApplicationError
+from accounts.models import User
+from accounts.services import audit_record, claim
+from pooling.artefacts import artefact_path
+from pooling.models import Deal, DealVersion, Pool, TapeUpload
+from pooling.services import originator_of
+from pooling.tapes import OutcomeFrame, check_tape, month_number, outcomes, read_tape
+from rating.engine.calibration import calibrated_model
+from rating.engine.curves import documented_model
+from rating.engine.hazards import History
+from rating.engine.model import CreditModel
+from rating.models import CreditModelVersion, RatingReport, RatingRun
+from rating.runs import SCENARIOS_PER_CHUNK, SIMULATION
+from runs.services import run_create
+
+SCENARIO_LIMITS = (64, 65_536)
+
+
+def credit_model_store(*, model: CreditModel) -> CreditModelVersion:
+    """Keep a credit model under its content hash; the same content is kept once."""
+    stored, _ = CreditModelVersion.objects.get_or_create(
+        pk=model.content_hash(), defaults={"name": model.name, "payload": model.to_json()}
+    )
+    return stored
+
+
+def credit_model_calibrate(*, user: User, history: TapeUpload, pool: Pool) -> CreditModelVersion:
+    """A credit model fitted to a history tape, for one pool.
+
+    Every loan of the history is right-censored in the month before the pool's first loan was issued (or at the
+    history's own end, if that is earlier): nothing that became known later, and no outcome of the pool, enters.
+    """
+    originator_of(user)
+    frame = outcomes(check_tape(read_tape(artefact_path(history.path))))
+    if frame is None:
+        raise ApplicationError(
+            f"The history tape {history.filename} knows no finished loan; give a tape with issue date, status,"
+            " last payment date and principal received.",
+            code="history_without_outcomes",
+            field="calibrate",
+        )
+    cutoff = frame.data_end + 1
+    first = pool.loans.exclude(issue_month="").aggregate(first=Min("issue_month"))["first"]
+    if first:
+        cutoff = min(cutoff, month_number(first))
+    terms = sorted(set(pool.loans.values_list("term", flat=True).distinct()))
+    try:
+        model = calibrated_model(_history(frame), cutoff, terms=terms)
+    except ValueError as error:
+        raise ApplicationError(
+            f"The history {history.filename} cannot serve this pool: {error}.", code="history_unfit", field="calibrate"
+        ) from error
+    return credit_model_store(model=model)
+
+
+def _history(frame: OutcomeFrame) -> History:
+    """Outcomes of a tape as the rating engine reads them."""
+    return History(
+        issue_month=frame.issue_month,
+        term=frame.term,
+        grade=frame.grade,
+        rate=frame.rate,
+        balance=frame.balance,
+        exit_month_on_book=frame.exit_month,
+        exit_kind=frame.exit_kind,
+        charged_off=frame.charged_off,
+        net_recovery=frame.net_recovery,
+    )
+
+
+def rating_request(
+    *,
+    user: User,
+    deal: Deal,
+    idempotency_key: str,
+    scenarios: int = 2048,
+    seed: int = 7,
+    credit_model: CreditModelVersion | None = None,
+) -> RatingRun:
+    """Start the simulation of a deal's pool; structuring and pricing follow it. Progress: rating.selectors."""
+    organisation = originator_of(user)
+    low, high = SCENARIO_LIMITS
+    if not low <= scenarios <= high or scenarios & (scenarios - 1):
+        raise ApplicationError(
+            f"scenarios is {scenarios}; take a power of two between {low} and {high}.", field="scenarios"
+        )
+    if not 0 <= seed < 2**63:
+        raise ApplicationError(f"seed is {seed}; take a whole number from 0 to 2^63 - 1.", field="seed")
+    with transaction.atomic():
+        model = credit_model or credit_model_store(model=documented_model())
+        claimed = claim(
+            organisation=organisation,
+            key=idempotency_key,
+            verb="rating_request",
+            params={"deal": str(deal.pk), "scenarios": scenarios, "seed": seed, "credit_model": model.pk},
+        )
+        if not claimed.fresh:
+            return RatingRun.objects.get(pk=claimed.subject_id)
+        chunk = min(SCENARIOS_PER_CHUNK, scenarios)
+        simulation = run_create(
+            kind=SIMULATION,
+            organisation=organisation,
+            seed=seed,
+            params={
+                "loans_path": deal.pool.loans_path,
+                "loans_digest": deal.pool.loans_digest,
+                "credit_model": model.pk,
+                "scenarios": scenarios,
+                "chunk": chunk,
+            },
+            chunk_count=-(-scenarios // chunk),
+        )
+        rating_run = RatingRun.objects.create(
+            deal=deal,
+            template=deal.versions.get(number=1),
+            credit_model=model,
+            simulation=simulation,
+            scenarios=scenarios,
+            seed=seed,
+        )
+        claimed.settle(rating_run.pk)
+        audit_record(
+            actor=user,
+            verb="rating.requested",
+            subject=f"rating_run:{rating_run.pk}",
+            payload={"deal": deal.pk, "scenarios": scenarios, "seed": seed, "credit_model": model.pk},
+        )
+    return rating_run
+
+
+def rating_report_create(
+    *, rating_run: RatingRun, deal_version: DealVersion, result: dict[str, object], manifest: dict[str, object]
+) -> RatingReport:
+    """Store what a rating run found, in the caller's transaction."""
+    return RatingReport.objects.create(
+        rating_run=rating_run, deal_version=deal_version, result=result, manifest=manifest
+    )

@@ -1,0 +1,121 @@
+"""Ratings of classes: default, expected loss, average life, grade and its interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from rating.engine.scale import grade_of
+from rating.engine.tranches import class_losses, rate_tranches
+
+
+@dataclass(frozen=True)
+class Cash:
+    """Class cash written by hand: the fields of the waterfall's result that a rating reads."""
+
+    names: tuple[str, ...]
+    interest: np.ndarray
+    principal: np.ndarray
+    interest_shortfall: np.ndarray
+    initial_balance: np.ndarray
+    coupon: np.ndarray
+    unpaid_principal: np.ndarray
+
+
+def _two_paths() -> Cash:
+    """One class of 100 at 12 %: path 0 pays in full, path 1 misses 40 of principal; two months."""
+    return Cash(
+        names=("A",),
+        interest=np.array([[[1.0, 1.0], [0.5, 0.5]]]),
+        principal=np.array([[[50.0, 50.0], [50.0, 10.0]]]),
+        interest_shortfall=np.zeros((1, 2, 2)),
+        initial_balance=np.array([100.0]),
+        coupon=np.array([0.12]),
+        unpaid_principal=np.array([[0.0, 40.0]]),
+    )
+
+
+def test_a_loss_by_hand() -> None:
+    rating = rate_tranches(_two_paths(), np.array([3.0, 1.0]))[0]
+    # Path 1 misses 40 two months from closing: 40 / 1.01**2 / 100 = 0.392118 of present value; path 0 nothing.
+    lost = 0.4 / 1.01**2
+    assert class_losses(_two_paths(), 0).tolist() == [0.0, pytest.approx(lost, rel=1e-12)]
+    assert rating.expected_loss == pytest.approx(lost / 4, rel=1e-12)
+    assert rating.pd == 0.25
+    # Ratio estimator: sqrt(3**2 (1/4)**2 + 1**2 (3/4)**2) / 4 for the default indicator.
+    assert rating.pd_se == pytest.approx(np.sqrt((3 / 4) ** 2 + (3 / 4) ** 2) / 4)
+    # Both paths: 50 after a month, 50 (paid or lost) after two.
+    assert rating.wal_years == pytest.approx(1.5 / 12)
+    assert rating.grade == grade_of(rating.expected_loss, rating.wal_years) == "CCC"
+
+
+def test_a_promise_kept_at_any_speed_is_no_loss() -> None:
+    months, coupon = 24, 0.09
+    paths = []
+    for share in (np.full(months, 1 / months), np.eye(months)[0], np.eye(months)[-1]):
+        balance = 1.0 - np.concatenate([[0.0], np.cumsum(share)[:-1]])
+        paths.append((balance * coupon / 12, share))
+    deal = replace(
+        _two_paths(),
+        interest=np.stack([i for i, _ in paths], axis=1)[None],
+        principal=np.stack([p for _, p in paths], axis=1)[None],
+        interest_shortfall=np.zeros((1, months, 3)),
+        initial_balance=np.array([1.0]),
+        coupon=np.array([coupon]),
+        unpaid_principal=np.zeros((1, 3)),
+    )
+    assert class_losses(deal, 0).tolist() == [0.0, 0.0, 0.0]
+    rating = rate_tranches(deal, np.ones(3))[0]
+    assert (rating.pd, rating.expected_loss, rating.grade, rating.grade_low) == (0.0, 0.0, "AAA", "AAA")
+    assert rating.converged
+
+
+def test_late_interest_is_default_of_a_timely_class_only() -> None:
+    # Path 1 pays the first month's interest a month late with interest on it: 1 x 1.01 beside the 0.5 due.
+    deal = replace(
+        _two_paths(),
+        interest=np.array([[[1.0, 0.0], [0.5, 1.51]]]),
+        principal=np.array([[[50.0, 50.0], [50.0, 50.0]]]),
+        interest_shortfall=np.array([[[0.0, 1.0], [0.0, 0.0]]]),
+        unpaid_principal=np.zeros((1, 2)),
+    )
+    timely = rate_tranches(deal, np.ones(2))[0]
+    ultimate = rate_tranches(deal, np.ones(2), deferrable=("A",))[0]
+    assert (timely.pd, timely.expected_loss) == (0.5, 0.0)
+    assert (ultimate.pd, ultimate.expected_loss) == (0.0, 0.0)
+    unpaid = replace(deal, interest=np.array([[[1.0, 0.0], [0.5, 0.5]]]))
+    assert rate_tranches(unpaid, np.ones(2), deferrable=("A",))[0].pd == 0.5
+
+
+def test_the_interval_is_two_errors_wide_and_says_when_it_spans_grades() -> None:
+    rng = np.random.default_rng(1)
+    unpaid = np.where(rng.random(200) < 0.02, rng.uniform(0, 4, 200), 0.0)
+    deal = replace(
+        _two_paths(),
+        interest=np.repeat(np.array([[[1.0], [0.5]]]), 200, axis=2),
+        principal=np.stack([np.full(200, 50.0), 50.0 - unpaid])[None],
+        interest_shortfall=np.zeros((1, 2, 200)),
+        unpaid_principal=unpaid[None],
+    )
+    rating = rate_tranches(deal, np.ones(200), pool_losses=unpaid / 100)[0]
+    upper = rating.expected_loss + 2 * rating.expected_loss_se
+    assert rating.expected_loss_upper == upper
+    pd_upper = rating.pd + 2 * rating.pd_se
+    assert rating.rated_loss_upper == max(upper, 0.55 * pd_upper)
+    assert rating.grade_low == grade_of(max(upper, 0.55 * pd_upper), rating.wal_years) == "CCC"
+    # 2 % of the paths miss a little: the default probability, not the small loss, sets the grade.
+    assert rating.grade_by_loss == grade_of(rating.expected_loss, rating.wal_years)
+    assert rating.grade == rating.grade_by_pd == grade_of(0.55 * rating.pd, rating.wal_years)
+    assert rating.grade_by_loss != rating.grade_by_pd
+    assert rating.converged == (rating.grade_low == rating.grade_high)
+    assert rating.break_even_multiple == pytest.approx(unpaid[unpaid > 0].min() / unpaid.mean())
+
+
+def test_classes_without_balance_are_left_out_and_strange_names_refused() -> None:
+    assert rate_tranches(replace(_two_paths(), initial_balance=np.array([0.0])), np.ones(2)) == ()
+    with pytest.raises(ValueError, match=r"deferrable: .'Z'. are no classes of A"):
+        rate_tranches(_two_paths(), np.ones(2), deferrable=("Z",))
+    with pytest.raises(ValueError, match="weights"):
+        rate_tranches(_two_paths(), np.ones(3))

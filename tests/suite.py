@@ -1,0 +1,79 @@
+"""`make test`: every leg of the suite in turn, and one last line that says what ran and what did not.
+
+SQLite        tests/engine tests/services tests/api on an SQLite file
+PostgreSQL    tests/services tests/api tests/live on PostgreSQL and Redis, with worker processes
+Chromium      tests/web in a real browser, on SQLite
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.browser import chromium_path
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTEST = [sys.executable, "-m", "pytest", "-q"]
+LAUNCHER = [sys.executable, "-m", "tests.live.launcher", "--"]
+NO_TESTS_COLLECTED = 5  # pytest's exit status
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One call of pytest: its name, its folders under tests/, and whether it needs real servers."""
+
+    name: str
+    folders: tuple[str, ...]
+    servers: bool = False
+
+
+LEGS = (
+    Leg("SQLite", ("engine", "services", "api")),
+    Leg("PostgreSQL + Redis", ("services", "api", "live"), servers=True),
+    Leg("Chromium", ("web",)),
+)
+
+
+def environment(leg: Leg) -> dict[str, str]:
+    """The leg's environment: servers named outside are for the leg with servers only."""
+    variables = dict(os.environ)
+    if not leg.servers:
+        variables.pop("DATABASE_URL", None)
+        variables.pop("REDIS_URL", None)
+    return variables
+
+
+def run(leg: Leg) -> str:
+    """Runs a leg; returns `passed`, `failed` or `empty` (its folders hold no test module yet)."""
+    folders = [f"tests/{folder}" for folder in leg.folders]
+    print(f"\n== {leg.name}: {' '.join(folders)}", flush=True)
+    if not any(any((ROOT / folder).rglob("test_*.py")) for folder in folders):
+        return "empty"
+    command = (LAUNCHER if leg.servers else []) + [*PYTEST, *folders]
+    status = subprocess.run(command, cwd=ROOT, env=environment(leg), check=False).returncode
+    if status == NO_TESTS_COLLECTED:
+        print("There are test modules here, yet pytest found no test in them.")
+    return "failed" if status else "passed"
+
+
+def main() -> int:
+    """Runs every leg even after a failure. Returns the exit status."""
+    started = time.monotonic()
+    ci = os.environ.get("CI") == "true"
+    outcomes = {leg.name: run(leg) for leg in LEGS}
+    skipped_browser = outcomes["Chromium"] == "passed" and chromium_path() is None
+    words = [f"{name} {outcome}" for name, outcome in outcomes.items()]
+    if skipped_browser:
+        words[-1] = "Chromium SKIPPED (no browser found: apt-get install chromium)"
+    failed = "failed" in outcomes.values() or (ci and skipped_browser)
+    verdict = "FAILED" if failed else "passed"
+    print(f"\nmake test: {verdict} in {time.monotonic() - started:.0f} s: {'; '.join(words)}")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
