@@ -1,4 +1,4 @@
-"""What every page shares: who may call it, how a refusal reaches its reader, and the key that makes a click count once."""
+"""What every page shares: who may call it, how a refusal is shown, and the key that makes a click count once."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from accounts.models import User
 
 P = ParamSpec("P")
 T = TypeVar("T")
+FormT = TypeVar("FormT", bound=forms.Form)
 CENTS = Decimal(100)
 
 
@@ -86,9 +87,6 @@ def attempt(form: ActionForm, act: Callable[[], T]) -> T | None:
 def form_for(request: HttpRequest, form: type[FormT], **options: Any) -> FormT:
     """The form as sent, or a fresh one."""
     return form(request.POST, request.FILES, **options) if request.method == "POST" else form(**options)
-
-
-FormT = TypeVar("FormT", bound=forms.Form)
 
 
 class AmountField(forms.DecimalField):

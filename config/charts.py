@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import plotly.graph_objects as go
@@ -74,8 +75,8 @@ def loss_figure(edges: Sequence[float], mass: Sequence[float], marks: Sequence[M
     # Tails of the histogram that hold nothing would only press the rest together.
     last = max((i for i, share in enumerate(mass) if share > 0), default=0)
     high = max([edges[last + 1], *(mark.at for mark in marks)]) * 1.06
-    centres = [50 * (a + b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-    widths = [100 * (b - a) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    centres = [50 * (a + b) for a, b in pairwise(edges)]
+    widths = [100 * (b - a) for a, b in pairwise(edges)]
     figure = go.Figure(layout={"template": THEME})
     figure.add_bar(
         x=centres, y=[100 * share for share in mass], width=[w * 0.94 for w in widths], marker_color="#a9b8c6",

@@ -4,8 +4,15 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from config.health import livez, readyz
 
+handler400 = "config.views.bad_request"
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("livez", livez, name="livez"),
     path("readyz", readyz, name="readyz"),
     path("", include("config.graphql.urls")),
+    path("", include("accounts.urls")),
+    path("", include("pooling.urls")),
+    path("", include("rating.urls")),
+    path("", include("investors.urls")),
+    path("", include("marketplace.urls")),
 ]

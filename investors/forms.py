@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from accounts.pages import ActionForm, AmountField
 from django import forms
+
+from accounts.pages import ActionForm, AmountField
 from rating.engine.scale import GRADES
 
 ASSET_TYPES = [("unsecured_consumer", "Unsecured consumer loans"), ("prime_auto", "Prime auto loans")]

@@ -91,9 +91,7 @@ def post(key: str, hold: Transfer, amount: int, memo: str = "") -> Movement:
 def void(key: str, hold: Transfer, memo: str = "") -> Movement:
     """Returns the whole hold to the debit account."""
     _check_hold(hold)
-    return Movement(
-        key, TransferKind.VOID, hold.debit_id, hold.credit_id, hold.asset, hold.amount, hold, memo
-    )
+    return Movement(key, TransferKind.VOID, hold.debit_id, hold.credit_id, hold.asset, hold.amount, hold, memo)
 
 
 def _between(
@@ -131,9 +129,7 @@ def _check_hold(hold: Transfer) -> None:
         )
 
 
-def effects(
-    kind: str, debit_id: UUID, credit_id: UUID, amount: int, hold_amount: int | None
-) -> tuple[Effect, ...]:
+def effects(kind: str, debit_id: UUID, credit_id: UUID, amount: int, hold_amount: int | None) -> tuple[Effect, ...]:
     """What one transfer does to the accounts it changes; hold_amount: of the pending transfer it closes.
 
     A pending and a void change the debit account alone: the receiver has nothing until the post.
@@ -176,9 +172,7 @@ def transfers_book(*, batch: str, movements: Sequence[Movement]) -> list[Transfe
         return []
     for movement in movements:
         if not 0 < len(movement.key) <= 120:
-            raise ApplicationError(
-                "key must have 1 to 120 characters: shorten it.", code="bad_key", field="key"
-            )
+            raise ApplicationError("key must have 1 to 120 characters: shorten it.", code="bad_key", field="key")
     written = _journal(batch, movements)
     if written is None:
         return _same_answer(batch, movements)
@@ -258,9 +252,7 @@ def _parameters(line: Transfer | Movement) -> tuple[object, ...]:
 
 def _same_answer(batch: str, movements: Sequence[Movement]) -> list[Transfer]:
     """The transfers booked before under these keys, if they are the same; a refused batch left no key behind."""
-    found = {
-        line.key: line for line in Transfer.objects.filter(key__in=[movement.key for movement in movements])
-    }
+    found = {line.key: line for line in Transfer.objects.filter(key__in=[movement.key for movement in movements])}
     for movement in movements:
         line = found.get(movement.key)
         if line is None or line.batch != batch or _parameters(line) != _parameters(movement):
@@ -311,9 +303,7 @@ def _write_entries(
 ) -> None:
     """Entries of the accounts, whose rows this transaction has locked by its updates."""
     last = Entry.objects.filter(account=OuterRef("pk")).order_by("-number").values("digest")[:1]
-    accounts = {
-        account.pk: account for account in Account.objects.filter(pk__in=net).annotate(head=Subquery(last))
-    }
+    accounts = {account.pk: account for account in Account.objects.filter(pk__in=net).annotate(head=Subquery(last))}
     running = {
         pk: [account.available - net[pk][0], account.held - net[pk][1], account.entry_count - net[pk][2]]
         for pk, account in accounts.items()

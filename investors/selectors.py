@@ -46,9 +46,7 @@ def cash_position(organisation: Organisation, currency: str = "USD") -> CashPosi
     account = Account.objects.filter(
         kind=AccountKind.HOLDER, owner=organisation, asset=currency, deal__isnull=True
     ).first()
-    return (
-        CashPosition(currency, account.available, account.held) if account else CashPosition(currency, 0, 0)
-    )
+    return CashPosition(currency, account.available, account.held) if account else CashPosition(currency, 0, 0)
 
 
 def accounts_visible(viewer: Viewer) -> QuerySet[Account]:
@@ -70,6 +68,12 @@ def transfers_visible(viewer: Viewer) -> QuerySet[Transfer]:
     if organisation is None:
         return Transfer.objects.none()
     return Transfer.objects.filter(Q(debit__owner=organisation) | Q(credit__owner=organisation))
+
+
+def entries_visible(viewer: Viewer) -> QuerySet[Entry]:
+    """What each transfer did to the viewer's own accounts, newest first."""
+    accounts = accounts_visible(viewer).order_by().values("pk")
+    return Entry.objects.filter(account__in=accounts).order_by("-transfer_id", "account_id")
 
 
 def mandates_visible(viewer: Viewer) -> QuerySet[Mandate]:
@@ -156,9 +160,7 @@ def ledger_verify() -> int:
         end = last.get(account.pk)
         stored = (end.number, end.available_after, end.held_after) if end else (0, 0, 0)
         if stored != (account.entry_count, account.available, account.held):
-            raise ApplicationError(
-                f"Account {account.slot} differs from its last entry.", code="ledger_broken"
-            )
+            raise ApplicationError(f"Account {account.slot} differs from its last entry.", code="ledger_broken")
     return count
 
 

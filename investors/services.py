@@ -28,9 +28,7 @@ def cash_account(organisation: Organisation, currency: str = "USD") -> Account:
 
 
 @transaction.atomic
-def cash_deposit(
-    *, organisation: Organisation, amount: int, idempotency_key: str, currency: str = "USD"
-) -> Transfer:
+def cash_deposit(*, organisation: Organisation, amount: int, idempotency_key: str, currency: str = "USD") -> Transfer:
     """Cash from the outside (amount in cents) to the organisation's account. The journal key is the claim."""
     if not idempotency_key:
         raise ApplicationError(
@@ -112,9 +110,7 @@ def mandate_create(*, user: User, name: str, terms: Mapping[str, Any], idempoten
             field="terms.rating_floor",
         )
     if Mandate.objects.filter(organisation=user.organisation, name=name).exists():
-        raise ApplicationError(
-            f"A mandate named {name} exists: choose another name.", code="name_taken", field="name"
-        )
+        raise ApplicationError(f"A mandate named {name} exists: choose another name.", code="name_taken", field="name")
     mandate = Mandate.objects.create(organisation=user.organisation, name=name, terms=terms_written(checked))
     stated.settle(str(mandate.pk))
     audit_record(actor=user, verb="mandate_create", subject=f"mandate:{mandate.pk}", payload={})

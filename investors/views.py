@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from accounts.models import Role
-from accounts.pages import PageRequest, attempt, form_for, page
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
+from accounts.errors import NotFound
+from accounts.models import Role
+from accounts.pages import PageRequest, attempt, form_for, page
 from investors.forms import MandateForm
-from investors.selectors import cash_position, mandates_visible, organisation_of, transfers_visible
+from investors.selectors import cash_position, entries_visible, mandates_visible, organisation_of
 from investors.services import mandate_create
 
 ROWS = 50
@@ -16,19 +17,19 @@ ROWS = 50
 
 @page(Role.INVESTOR, Role.ORIGINATOR)
 def cash(request: PageRequest) -> HttpResponse:
-    """Cash to spend and earmarked, and the journal lines of the organisation's accounts, newest first."""
+    """Cash to spend and earmarked, and what each transfer did to the organisation's accounts, newest first."""
     organisation = organisation_of(request.user)
-    assert organisation is not None  # a role comes from an organisation
-    lines = transfers_visible(request.user).select_related("debit", "credit", "debit__deal").order_by("-seq")
+    if organisation is None:
+        raise NotFound("account")
+    entries = entries_visible(request.user).select_related("transfer", "account__deal")
     before = request.GET.get("before", "")
-    if before.isdigit():
-        lines = lines.filter(seq__lt=int(before[:18]))
-    shown = list(lines[: ROWS + 1])
+    if before.isdecimal():
+        entries = entries.filter(transfer_id__lt=int(before[:18]))
+    shown = list(entries[: ROWS + 1])
     context = {
         "cash": cash_position(organisation),
-        "own": organisation,
-        "lines": shown[:ROWS],
-        "next": shown[ROWS - 1].seq if len(shown) > ROWS else None,
+        "entries": shown[:ROWS],
+        "next": shown[ROWS - 1].transfer_id if len(shown) > ROWS else None,
         "section": "cash",
     }
     return render(request, "investors/cash.html", context)

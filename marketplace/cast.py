@@ -13,6 +13,7 @@ from django.db import transaction
 from accounts.models import Organisation, Role, User
 from accounts.services import organisation_create, user_create
 from investors.engine.mandates import DEMO_MANDATES, scaled
+from investors.models import Mandate
 from investors.services import cash_deposit, mandate_create, terms_written
 
 PARTIES = {
@@ -77,9 +78,10 @@ def cast_fund(*, deal_cents: int, cast: Cast, key: str) -> None:
             amount=fitted.budget_cents,
             idempotency_key=f"{key}/cash/{terms.name}",
         )
-        mandate_create(
-            user=user, name=f"{terms.name} {key}", terms=terms_written(fitted), idempotency_key=f"{key}/mandate"
-        )
+        name = f"{terms.name} {key}"
+        # A demo investor has one appetite at a time: that for the newest deal.
+        Mandate.objects.filter(organisation__name=terms.name).exclude(name=name).update(active=False)
+        mandate_create(user=user, name=name, terms=terms_written(fitted), idempotency_key=f"{key}/mandate")
     cash_deposit(
         organisation=Organisation.objects.get(users=cast.originator),
         amount=round(deal_cents * ORIGINATOR_CASH_SHARE),

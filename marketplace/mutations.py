@@ -37,7 +37,19 @@ class ListingCreateInput(graphene.InputObjectType):
     lot = graphene.Field(MoneyInput, description="Every bid is a multiple of it; 1,000.00 if unset.")
 
 
-class ListingActInput(graphene.InputObjectType):
+class ListingOpenInput(graphene.InputObjectType):
+    listing_id = graphene.ID(required=True)
+
+
+class AuctionCloseInput(graphene.InputObjectType):
+    listing_id = graphene.ID(required=True)
+
+
+class ListingCancelInput(graphene.InputObjectType):
+    listing_id = graphene.ID(required=True)
+
+
+class ListingSettleInput(graphene.InputObjectType):
     listing_id = graphene.ID(required=True)
 
 
@@ -88,7 +100,7 @@ class ListingMove(ServiceMutation):
 class ListingOpen(ListingMove):
     """Open a draft for bids."""
 
-    input_type = ListingActInput
+    input_type = ListingOpenInput
     service = staticmethod(listing_open)
 
     listing = graphene.Field(ListingType)
@@ -97,7 +109,7 @@ class ListingOpen(ListingMove):
 class AuctionClose(ListingMove):
     """End the bidding and clear every class in one step."""
 
-    input_type = ListingActInput
+    input_type = AuctionCloseInput
     service = staticmethod(auction_close)
 
     listing = graphene.Field(ListingType)
@@ -106,7 +118,7 @@ class AuctionClose(ListingMove):
 class ListingCancel(ListingMove):
     """Take a listing off the market; every hold returns."""
 
-    input_type = ListingActInput
+    input_type = ListingCancelInput
     service = staticmethod(listing_cancel)
 
     listing = graphene.Field(ListingType)
@@ -115,7 +127,7 @@ class ListingCancel(ListingMove):
 class ListingSettle(ListingMove):
     """Deliver the units against cash, all or nothing."""
 
-    input_type = ListingActInput
+    input_type = ListingSettleInput
     service = staticmethod(listing_settle)
 
     listing = graphene.Field(ListingType)

@@ -38,11 +38,12 @@ def deal_report(listing: Listing) -> Report:
             "wam_months": float(pool.wam_months),
         },
         "simulation": {key: value for key, value in rating["simulation"].items() if key != "histogram"},
+        "model": _model(listing.rating_report.rating_run.credit_model.payload),
         "tranches": [_tranche(row, prices.get(row["name"])) for row in rating["tranches"]],
         "residual": pricing["residual"],
         "sources_and_uses": _sources_and_uses(listing.sources_and_uses),
         "auction": [_auction(auction) for auction in listing.auctions.order_by("seniority")],
-        "realised": _realised(pool.realised_loss, rating),
+        "realised": realised_beside(pool.realised_loss, rating),
         "settlement": _settlement(listing),
         "manifest": listing.manifest,
     }
@@ -50,6 +51,11 @@ def deal_report(listing: Listing) -> Report:
 
 def _money(cents: int) -> float:
     return cents / 100
+
+
+def _model(payload: Mapping[str, Any]) -> Report:
+    keys = "name fallbacks asset_correlation pd_level_sigma severity_mean severity_sigma charge_off_lag recovery_lag"
+    return {key: payload[key] for key in keys.split()}
 
 
 def _tranche(row: Mapping[str, Any], price: Mapping[str, Any] | None) -> Report:
@@ -81,7 +87,8 @@ def _auction(auction: Auction) -> Report:
     }
 
 
-def _realised(loss: Any, rating: Mapping[str, Any]) -> Report | None:
+def realised_beside(loss: Any, rating: Mapping[str, Any]) -> Report | None:
+    """A known realised loss with its quantile of the predicted distribution; None where it is not known."""
     if loss is None:
         return None
     realised, distribution = float(loss), rating["simulation"]
@@ -115,6 +122,9 @@ def render(report: Report) -> str:
         f"POOL        {pool['loans']:,} loans, {pool['excluded']:,} excluded, balance {pool['balance']:,.2f},"
         f" WAC {pool['wac']:.2%}, WAM {pool['wam_months']:.1f} months",
         f"              {pool['label']}",
+        f"MODEL       {report['model']['name']}: asset correlation {report['model']['asset_correlation']:.1%},"
+        f" severity {report['model']['severity_mean']:.1%}",
+        *(f"              fallback: {sentence}" for sentence in report["model"]["fallbacks"]),
         f"SIMULATION  {simulation['scenarios']:,} scenarios (effective {simulation['effective_scenarios']:,.0f}),"
         f" seed {simulation['seed']}, {simulation['engine']}",
         f"              expected loss {simulation['expected_loss']:.3%} ± {simulation['expected_loss_se']:.3%} (SE);"

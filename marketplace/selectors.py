@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, Model, OuterRef, Q, QuerySet
 
 from accounts.errors import NotFound
 from accounts.models import Role
@@ -23,8 +23,27 @@ from marketplace.models import Allocation, Auction, Bid, BidState, Listing, List
 
 Row = TypeVar("Row", bound=Model)
 
+# What the market table can be sorted by; a leading "-" turns the order round.
+LISTING_ORDERS = {
+    "deal": "deal__name",
+    "originator": "organisation__name",
+    "balance": "deal__pool__balance",
+    "loans": "deal__pool__loan_count",
+    "wac": "deal__pool__wac",
+    "state": "state",
+    "opened": "opened_at",
+}
+
 ON_OFFER = (ListingState.OPEN, ListingState.CLOSED, ListingState.SETTLED)
 CLEARED = (ListingState.CLOSED, ListingState.SETTLED)
+
+
+class ListingFilters(TypedDict, total=False):
+    """Filters of the market table. name: part of the deal's or originator's; order: of LISTING_ORDERS."""
+
+    name: str
+    state: str
+    order: str
 
 
 @dataclass(frozen=True)
@@ -72,11 +91,24 @@ def listings_visible(viewer: Viewer) -> QuerySet[Listing]:
     return seen.order_by("-created_at", "id")
 
 
+def listings_filtered(listings: QuerySet[Listing], filters: ListingFilters) -> QuerySet[Listing]:
+    """Apply the market table's filters; an order that is not known leaves the order as it is."""
+    if name := filters.get("name"):
+        listings = listings.filter(Q(deal__name__icontains=name) | Q(organisation__name__icontains=name))
+    if state := filters.get("state"):
+        listings = listings.filter(state=state)
+    wanted = filters.get("order", "")
+    column = LISTING_ORDERS.get(wanted.removeprefix("-"))
+    if column is None:
+        return listings
+    by = F(column)
+    order = by.desc(nulls_last=True) if wanted.startswith("-") else by.asc(nulls_last=True)
+    return listings.order_by(order, "id")
+
+
 def auctions_visible(viewer: Viewer) -> QuerySet[Auction]:
     """Auctions of visible listings. Auction.result names the bids by key: show auction_result instead."""
-    return Auction.objects.filter(listing__in=listings_visible(viewer).order_by().values("pk")).defer(
-        "result"
-    )
+    return Auction.objects.filter(listing__in=listings_visible(viewer).order_by().values("pk")).defer("result")
 
 
 def bids_visible(viewer: Viewer) -> QuerySet[Bid]:
@@ -133,20 +165,17 @@ def auction_result(viewer: Viewer, auction: Auction) -> AuctionResult:
     role = organisation.role if organisation else None
     state = seen.listing.state
     bids = seen.bids.exclude(state=BidState.WITHDRAWN)
-    terms = {
-        "state": state,
-        "supply": seen.supply,
-        "guide_ticks": seen.guide_ticks,
-        "reserve_ticks": seen.reserve_ticks,
-    }
+    terms = AuctionResult(
+        state=state, supply=seen.supply, guide_ticks=seen.guide_ticks, reserve_ticks=seen.reserve_ticks
+    )
     if state not in CLEARED:
-        return AuctionResult(**terms, bids=bids.count() if role == Role.OPERATOR else None)
+        return replace(terms, bids=bids.count() if role == Role.OPERATOR else None)
     ladder = list(bids.values_list("yield_ticks", "amount"))
     allotments: Iterable[int] = ()
     if role in (Role.OPERATOR, Role.ORIGINATOR):
         allotments = seen.allocations.order_by("-amount").values_list("amount", flat=True)
-    return AuctionResult(
-        **terms,
+    return replace(
+        terms,
         bids=len(ladder),
         status=(seen.result or {}).get("status"),
         clearing_ticks=seen.clearing_ticks,
@@ -195,9 +224,7 @@ def auction_cleared(auction: Auction) -> ClearingResult:
         AuctionBid(key=keys[bid.pk], quantity=bid.amount, limit_ticks=bid.yield_ticks)
         for bid in auction.bids.exclude(state=BidState.WITHDRAWN)
     ]
-    return clear(
-        auction.supply, bids, reserve_ticks=auction.reserve_ticks, lot=auction.lot, seed=auction.seed
-    )
+    return clear(auction.supply, bids, reserve_ticks=auction.reserve_ticks, lot=auction.lot, seed=auction.seed)
 
 
 def auction_verified(auction: Auction) -> bool:

@@ -96,7 +96,7 @@ def collateral_of(
     loans = aligned.loans.take(selection.mask)
     return Collateral(
         loans=loans,
-        as_of=as_of or aligned.cut_off,
+        as_of=as_of,
         label=aligned.label,
         synthetic=aligned.synthetic,
         rules=[rule.to_json() for rule in chosen],

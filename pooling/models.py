@@ -59,7 +59,7 @@ class Pool(models.Model):
     organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="pools")
     tape = models.ForeignKey(TapeVersion, on_delete=models.PROTECT, related_name="pools")
     name = models.CharField(max_length=200)
-    as_of = models.CharField(max_length=20)
+    as_of = models.CharField(max_length=20, blank=True, help_text="as asked for; blank: balances of the tape")
     label = models.CharField(max_length=200)
     synthetic = models.BooleanField(default=False)
     rules = models.JSONField(default=list)

@@ -25,7 +25,12 @@ def loans_register(*, tape: TapeVersion, frame: pd.DataFrame, fingerprints: Sequ
     table = connection.ops.quote_name(Loan._meta.db_table)
     columns = ", ".join(COLUMNS)
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+        # psycopg's own COPY is not wrapped by Django, and callers wait for Django's IntegrityError.
+        with (
+            connection.cursor() as cursor,
+            connection.wrap_database_errors,
+            cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy,
+        ):
             for row in rows:
                 copy.write_row(row)
         return

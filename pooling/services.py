@@ -67,7 +67,7 @@ def tape_import(*, user: User, upload: TapeUpload, idempotency_key: str) -> Tape
     ApplicationError when the file cannot be read, no row is acceptable, or a loan has an open owner already.
     """
     organisation = originator_of(user)
-    checked = check_tape(read_tape(artefact_path(upload.path)))
+    checked = check_tape(read_tape(artefact_path(upload.path), name=upload.filename))
     if checked.accepted == 0:
         first = checked.issues[0].sentence if checked.issues else ""
         raise ApplicationError(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pooling.engine.deal import DealSpec
-from pooling.engine.packing import flows_from_bytes
+from pooling.engine.packing import digest, flows_from_bytes
 from pooling.services import deal_version_create
 from pricing.market import default_snapshot
 from pricing.reports import manifest, price_result, rating_result
@@ -25,10 +25,19 @@ def structuring_compute(params: Mapping[str, Any], seed: int, index: int, count:
     rating_run = RatingRun.objects.select_related("template", "simulation", "deal__pool__tape").get(
         pk=params["rating_run"]
     )
-    simulation, pool = rating_run.simulation, rating_run.deal.pool
-    if simulation.result is None:
-        raise ValueError(f"simulation: the run {simulation.pk} has no result")
-    flows = flows_from_bytes(simulation.result)
+    if rating_run.simulation.result is None:
+        raise ValueError(f"simulation: the run {rating_run.simulation.pk} has no result")
+    return canonical_result(structuring_result(rating_run, bytes(rating_run.simulation.result)))
+
+
+def canonical_result(result: Mapping[str, Any]) -> bytes:
+    """The bytes of a result; NaN and infinities are refused."""
+    return json.dumps(result, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def structuring_result(rating_run: RatingRun, simulated: bytes) -> dict[str, Any]:
+    """Spec, rating, prices and manifest that follow from the bytes of a simulation's flows."""
+    pool, flows = rating_run.deal.pool, flows_from_bytes(simulated)
     scenarios = scenarios_of(rating_run.scenarios, rating_run.seed)
     template, snapshot = DealSpec.from_json(rating_run.template.spec), default_snapshot()
     structure = structure_deal(
@@ -41,15 +50,14 @@ def structuring_compute(params: Mapping[str, Any], seed: int, index: int, count:
         "seed": rating_run.seed,
         "scenarios": rating_run.scenarios,
         "proposal": PROPOSAL,
-        "flows_digest": simulation.result_digest,
+        "flows_digest": digest(simulated),
     }
-    result = {
+    return {
         "spec": structure.spec.to_json(),
         "rating": rating_result(structure, scenarios, pool.balance),
         "pricing": price_result(structure, scenarios, snapshot),
         "manifest": manifest(structure=structure, template=template, snapshot=snapshot, simulation=made_by),
     }
-    return json.dumps(result, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def structuring_reduce(params: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:

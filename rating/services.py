@@ -38,7 +38,7 @@ def credit_model_calibrate(*, user: User, history: TapeUpload, pool: Pool) -> Cr
     history's own end, if that is earlier): nothing that became known later, and no outcome of the pool, enters.
     """
     originator_of(user)
-    frame = outcomes(check_tape(read_tape(artefact_path(history.path))))
+    frame = outcomes(check_tape(read_tape(artefact_path(history.path), name=history.filename)))
     if frame is None:
         raise ApplicationError(
             f"The history tape {history.filename} knows no finished loan; give a tape with issue date, status,"

@@ -6,11 +6,12 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from accounts.graphql.context import context_of
-from accounts.graphql.errors import RequestError
 from asgiref.sync import sync_to_async
 from django.db.models import QuerySet
 from graphql import GraphQLField, GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema
+
+from accounts.graphql.context import context_of
+from accounts.graphql.errors import RequestError
 
 Resolver = Callable[..., Any]
 Policy = Mapping[str, frozenset[str]]

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from accounts.graphql.connections import PAGE_DEFAULT, PAGE_LIMIT
-from accounts.graphql.errors import RequestError
 from graphql import (
     DirectiveNode,
     DocumentNode,
@@ -36,6 +34,9 @@ from graphql import (
     is_leaf_type,
 )
 from graphql.type import GraphQLList, GraphQLNonNull
+
+from accounts.graphql.connections import PAGE_DEFAULT, PAGE_LIMIT
+from accounts.graphql.errors import RequestError
 
 BODY_LIMIT = 20_000
 TOKEN_LIMIT = 1_000

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import graphene
+
 from accounts import schema as accounts
+from config.graphql.enforcement import bind
+from config.graphql.policy import POLICY
 from investors import schema as investors
 from marketplace import mutations as marketplace_verbs
 from marketplace import schema as marketplace
@@ -11,9 +14,6 @@ from pooling import mutations as pooling_verbs
 from pooling import schema as pooling
 from pricing import schema as pricing
 from rating import schema as rating
-
-from config.graphql.enforcement import bind
-from config.graphql.policy import POLICY
 
 
 class Query(

@@ -1,9 +1,9 @@
 """The addresses of the API."""
 
 from django.urls import path
-from pooling.views_upload import upload_view
 
 from config.graphql.view import graphql_view, sdl_view
+from pooling.views_upload import upload_view
 
 urlpatterns = [
     path("graphql/", graphql_view, name="graphql"),

@@ -11,9 +11,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from accounts.errors import ApplicationError
-from accounts.graphql.context import Context
-from accounts.graphql.http import Refusal, require_viewer
 from asgiref.sync import async_to_sync
 from django.core.exceptions import RequestDataTooBig
 from django.db import transaction
@@ -34,6 +31,9 @@ from graphql import (
     validate,
 )
 
+from accounts.errors import ApplicationError
+from accounts.graphql.context import Context
+from accounts.graphql.http import Refusal, require_viewer
 from config.graphql.limits import BODY_LIMIT, COST_LIMIT, TOKEN_LIMIT, measure, storable
 from config.graphql.schema import schema
 from config.graphql.visibility import SELECTORS

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from django.db.models import QuerySet
+
 from accounts.graphql.context import Selectors
 from accounts.models import ApiToken, User
 from accounts.selectors import tokens_visible
-from django.db.models import QuerySet
 from investors.models import Account, Mandate, Transfer
 from investors.selectors import mandates_visible, positions_visible, transfers_visible
 from marketplace import disclosure

@@ -1,4 +1,4 @@
-"""How figures are written on pages: fixed decimals, true minus, a dash for what is not there. Units stand in headings."""
+"""How figures are written on pages: fixed decimals, true minus, a dash for nothing. Units stand in headings."""
 
 from __future__ import annotations
 
@@ -60,6 +60,12 @@ def rare(fraction: float | None) -> str:
 def ticks(value: int | None) -> str:
     """A yield of 1e-5 ticks in percent, exactly."""
     return NONE if value is None else f"{Decimal(value) / TICKS_PER_PERCENT:.3f}"
+
+
+@register.filter
+def over_guide(result: Any) -> str:
+    """Clearing yield over guide yield of an auction's result, in basis points."""
+    return NONE if result.clearing_ticks is None else _fixed((result.clearing_ticks - result.guide_ticks) / 10, 1)
 
 
 @register.filter

@@ -54,9 +54,7 @@ def auction_close(*, user: User, listing: Listing, idempotency_key: str) -> List
     locked.closed_at = timezone.now()
     locked.save(update_fields=["state", "closed_at"])
     stated.settle(str(locked.pk))
-    audit_record(
-        actor=user, verb="auction_close", subject=f"listing:{locked.pk}", payload={"results": digests}
-    )
+    audit_record(actor=user, verb="auction_close", subject=f"listing:{locked.pk}", payload={"results": digests})
     return locked
 
 

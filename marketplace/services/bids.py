@@ -59,8 +59,9 @@ def bid_place(*, user: User, auction: Auction, yield_ticks: int, amount: int, id
             raise
         available = cash_account(organisation, currency).available
         raise ApplicationError(
-            f"amount {amount / 100:,.2f} needs a hold of {needed / 100:,.2f} {currency} at the bid's price of {at:.4f}, "
-            f"and {available / 100:,.2f} is available: lower the amount or deposit cash.",
+            f"amount {amount / 100:,.2f} needs a hold of {needed / 100:,.2f} {currency} "
+            f"at the bid's price of {at:.4f}, and {available / 100:,.2f} is available: "
+            "lower the amount or deposit cash.",
             code="insufficient_cash",
             field="amount",
         ) from error
@@ -112,9 +113,7 @@ def _terms_checked(auction: Auction, yield_ticks: int, amount: int) -> None:
 def bid_withdraw(*, user: User, bid: Bid, idempotency_key: str) -> Bid:
     """Take back an own live bid while the listing is open; its hold returns in full."""
     organisation = acting_organisation(user, Role.INVESTOR)
-    stated = claim(
-        organisation=organisation, key=idempotency_key, verb="bid_withdraw", params={"bid": str(bid.pk)}
-    )
+    stated = claim(organisation=organisation, key=idempotency_key, verb="bid_withdraw", params={"bid": str(bid.pk)})
     if not stated.fresh:
         return Bid.objects.get(pk=stated.subject_id)
     own = Bid.objects.filter(pk=bid.pk, organisation=organisation).select_related("auction").first()

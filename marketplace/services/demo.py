@@ -47,18 +47,14 @@ def mandates_bid(*, listing: Listing, seed: int) -> list[Bid]:
     auctions = {auction.tranche: auction for auction in listing.auctions.all()}
     currency = str(listing.deal_version.spec["currency"])
     placed: list[Bid] = []
-    mandates = Mandate.objects.filter(active=True, organisation__role=Role.INVESTOR).select_related(
-        "organisation"
-    )
+    mandates = Mandate.objects.filter(active=True, organisation__role=Role.INVESTOR).select_related("organisation")
     for mandate in mandates.order_by("organisation__name", "name"):
         user = User.objects.filter(organisation=mandate.organisation, is_active=True).order_by("pk").first()
         if user is None:
             continue
         keys = {offer.key: _key(listing, mandate, offer.key, seed) for offer in offers}
         done = _bids_done(mandate, keys)
-        cash = cash_position(mandate.organisation, currency).available + sum(
-            bid.hold.amount for bid in done.values()
-        )
+        cash = cash_position(mandate.organisation, currency).available + sum(bid.hold.amount for bid in done.values())
         terms = terms_read(mandate.terms)
         terms = replace(terms, budget_cents=min(terms.budget_cents, cash))
         for wanted in demo_bids(terms, offers, seed):

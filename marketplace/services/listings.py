@@ -135,9 +135,7 @@ def listing_create(
 
 
 def _latest_solution(deal: Deal) -> tuple[PriceReport, DealSpec]:
-    reports = PriceReport.objects.filter(deal_version__deal=deal).select_related(
-        "rating_report", "deal_version"
-    )
+    reports = PriceReport.objects.filter(deal_version__deal=deal).select_related("rating_report", "deal_version")
     report = reports.order_by("-deal_version__number", "-created_at").first()
     if report is None or report.rating_report.deal_version_id != report.deal_version_id:
         raise ApplicationError(
@@ -167,9 +165,7 @@ def _draft(organisation: Organisation, deal: Deal, report: PriceReport) -> Listi
     except IntegrityError:
         if not Listing.objects.filter(deal=deal).exists():
             raise
-        raise ApplicationError(
-            "The deal is listed already: a deal has one listing.", code="already_listed"
-        ) from None
+        raise ApplicationError("The deal is listed already: a deal has one listing.", code="already_listed") from None
 
 
 def _lottery_seed(manifest: dict[str, Any], tranche: str) -> int:

@@ -26,9 +26,7 @@ def priced_class(report: PriceReport, tranche: str) -> Mapping[str, Any]:
         if row["name"] == tranche:
             found: Mapping[str, Any] = row
             return found
-    raise ApplicationError(
-        f"Class {tranche} is not in the price report: price the deal again.", code="not_priced"
-    )
+    raise ApplicationError(f"Class {tranche} is not in the price report: price the deal again.", code="not_priced")
 
 
 def price_at(report: PriceReport, tranche: str, ticks: int) -> Decimal:

@@ -138,9 +138,7 @@ def _deal_account(deal: Deal, kind: AccountKind, asset: str, owner: Organisation
     return account_open(kind=kind, asset=asset, owner=owner, deal=deal)
 
 
-def _cash(
-    listing: Listing, spec: DealSpec, payments: Sequence[Payment], closing: dict[str, Any]
-) -> list[Movement]:
+def _cash(listing: Listing, spec: DealSpec, payments: Sequence[Payment], closing: dict[str, Any]) -> list[Movement]:
     """Investors to the deal; the deal to reserve, expenses and originator. Retained notes are paid in kind."""
     deal, currency, name = listing.deal, spec.currency, f"settle/{listing.pk}"
     main = _deal_account(deal, AccountKind.DEAL, currency)
@@ -149,21 +147,13 @@ def _cash(
     reserve, expenses = int(closing["uses"]["reserve_deposit"]), int(closing["uses"]["expenses"])
     net = sum(paid.cash for paid in payments) - reserve - expenses
     if net < 0:
-        moves.append(
-            direct(f"{name}/funding", originator, main, -net, "originator funds reserve and expenses")
-        )
+        moves.append(direct(f"{name}/funding", originator, main, -net, "originator funds reserve and expenses"))
     if reserve:
-        moves.append(
-            direct(f"{name}/reserve", main, _deal_account(deal, AccountKind.RESERVE, currency), reserve)
-        )
+        moves.append(direct(f"{name}/reserve", main, _deal_account(deal, AccountKind.RESERVE, currency), reserve))
     if expenses:
-        moves.append(
-            direct(f"{name}/expenses", main, _deal_account(deal, AccountKind.EXPENSES, currency), expenses)
-        )
+        moves.append(direct(f"{name}/expenses", main, _deal_account(deal, AccountKind.EXPENSES, currency), expenses))
     if net > 0:
-        moves.append(
-            direct(f"{name}/purchase", main, originator, net, "cash part of the pool's purchase price")
-        )
+        moves.append(direct(f"{name}/purchase", main, originator, net, "cash part of the pool's purchase price"))
     return moves
 
 
@@ -182,20 +172,14 @@ def _units(
     for paid in payments:
         award = paid.allocation
         moves.append(
-            issue(
-                f"units/{award.bid_id}", award.auction.tranche, award.organisation, award.amount, "allocated"
-            )
+            issue(f"units/{award.bid_id}", award.auction.tranche, award.organisation, award.amount, "allocated")
         )
     for tranche in spec.tranches:
         auction = auctions.get(tranche.name)
         retained = (tranche.balance or 0) - (auction.allotted or 0 if auction else 0)
         if retained:
             key = f"{name}/retained/{tranche.name}"
-            moves.append(
-                issue(key, tranche.name, listing.organisation, retained, "retained by the originator")
-            )
+            moves.append(issue(key, tranche.name, listing.organisation, retained, "retained by the originator"))
     key = f"{name}/residual"
-    moves.append(
-        issue(key, spec.residual.name, listing.organisation, RESIDUAL_UNITS, "residual certificate, retained")
-    )
+    moves.append(issue(key, spec.residual.name, listing.organisation, RESIDUAL_UNITS, "residual certificate, retained"))
     return moves

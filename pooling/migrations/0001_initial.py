@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('name', models.CharField(max_length=200)),
-                ('as_of', models.CharField(max_length=20)),
+                ('as_of', models.CharField(blank=True, help_text='as asked for; blank: balances of the tape', max_length=20)),
                 ('label', models.CharField(max_length=200)),
                 ('synthetic', models.BooleanField(default=False)),
                 ('rules', models.JSONField(default=list)),

@@ -83,25 +83,28 @@ class RawTape:
         return canonical_json(self.canonical_row(position))
 
 
-def read_tape(path: Path, *, limits: ReadLimits | None = None) -> RawTape:
+def read_tape(path: Path, *, name: str = "", limits: ReadLimits | None = None) -> RawTape:
     """Read a CSV tape, plain or gzip (told by its content, not its name).
+
+    name: what messages call the file; its own name by default.
 
     Raises ApplicationError with code tape_missing, tape_empty, tape_format, tape_compression, tape_too_large,
     tape_encoding, tape_line_too_long, tape_delimiter, tape_duplicate_columns, tape_too_many_columns,
     tape_quote, tape_no_rows or tape_too_many_rows.
     """
     limits = limits or ReadLimits()
+    name = name or path.name
     try:
         file = path.open("rb")
     except OSError as error:
-        raise _refusal("tape_missing", f"The tape {path.name} cannot be opened: {error.strerror}.") from error
+        raise _refusal("tape_missing", f"The tape {name} cannot be opened: {error.strerror}.") from error
     with file:
-        digest = _measure(file, path.name, limits)
+        digest = _measure(file, name, limits)
         file.seek(0)
         try:
-            return _parse(_Lines(_plain(file), limits), path.name, digest, limits)
+            return _parse(_Lines(_plain(file), limits), name, digest, limits)
         except _BROKEN_GZIP as error:
-            raise _broken(path.name) from error
+            raise _broken(name) from error
 
 
 def _refusal(code: str, sentence: str) -> ApplicationError:

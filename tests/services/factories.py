@@ -82,9 +82,7 @@ def _price_row(name: str) -> dict[str, Any]:
     }
 
 
-def deal_rated(
-    originator: User, balances: Mapping[str, int] = BALANCES, *, pool_balance: int = POOL_BALANCE
-) -> Deal:
+def deal_rated(originator: User, balances: Mapping[str, int] = BALANCES, *, pool_balance: int = POOL_BALANCE) -> Deal:
     """A deal of the originator with a solved version, a rating report and a price report."""
     owner = organisation(originator)
     deal = _deal(owner, pool_balance)
@@ -96,9 +94,7 @@ def deal_rated(
         first_payment="2026-12-15",
         legal_final="2032-11-15",
     ).with_solution(balances, COUPONS)
-    version = DealVersion.objects.create(
-        deal=deal, number=2, spec=spec.to_json(), spec_hash=spec.content_hash()
-    )
+    version = DealVersion.objects.create(deal=deal, number=2, spec=spec.to_json(), spec_hash=spec.content_hash())
     report = _rating_report(owner, deal, version, balances)
     snapshot, _ = MarketSnapshotVersion.objects.get_or_create(
         digest=digest("snapshot"), defaults={"as_of": date(2026, 5, 21), "payload": {}}
@@ -149,9 +145,7 @@ def _deal(owner: Organisation, pool_balance: int) -> Deal:
     return Deal.objects.create(organisation=owner, pool=pool, name=f"Deal {number}")
 
 
-def _rating_report(
-    owner: Organisation, deal: Deal, version: DealVersion, balances: Mapping[str, int]
-) -> RatingReport:
+def _rating_report(owner: Organisation, deal: Deal, version: DealVersion, balances: Mapping[str, int]) -> RatingReport:
     model, _ = CreditModelVersion.objects.get_or_create(
         digest=digest("credit model"), defaults={"name": "model", "payload": {}}
     )
@@ -174,8 +168,7 @@ def _rating_report(
         result={
             "simulation": {"scenarios": 2048, "seed": 7, "engine": "engine 1"},
             "tranches": [
-                {"name": name, "balance": balance, "rating": GRADES[name]}
-                for name, balance in balances.items()
+                {"name": name, "balance": balance, "rating": GRADES[name]} for name, balance in balances.items()
             ],
         },
     )

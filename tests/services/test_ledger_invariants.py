@@ -396,17 +396,13 @@ def test_a_partial_post_pays_part_and_returns_the_rest():
 def test_a_batch_is_booked_all_or_nothing():
     giver, taker, poor = cash(1_000), cash(), cash()
     with pytest.raises(ApplicationError, match="needed"):
-        transfers_book(
-            batch="linked", movements=[direct("l1", giver, taker, 500), direct("l2", poor, taker, 1)]
-        )
+        transfers_book(batch="linked", movements=[direct("l1", giver, taker, 500), direct("l2", poor, taker, 1)])
     assert not Transfer.objects.filter(batch="linked").exists()
     giver.refresh_from_db()
     assert giver.available == 1_000
     # within a batch the order counts: nobody spends what only comes later
     with pytest.raises(ApplicationError, match=r"account of USD: 0\.10 is needed and 0\.00 is available"):
-        transfers_book(
-            batch="early", movements=[direct("e1", poor, taker, 10), direct("e2", giver, poor, 10)]
-        )
+        transfers_book(batch="early", movements=[direct("e1", poor, taker, 10), direct("e2", giver, poor, 10)])
     transfers_book(batch="late", movements=[direct("e2", giver, poor, 10), direct("e1", poor, taker, 10)])
     assert_sound()
 

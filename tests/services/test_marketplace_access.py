@@ -9,6 +9,7 @@ from django.contrib.auth.models import AnonymousUser
 
 from accounts.errors import NotFound
 from accounts.models import Role, User
+from investors.engine.mandates import DEMO_MANDATES
 from investors.models import Transfer
 from investors.selectors import (
     accounts_visible,
@@ -17,7 +18,6 @@ from investors.selectors import (
     transfers_visible,
 )
 from investors.services import mandate_create, terms_written
-from investors.engine.mandates import DEMO_MANDATES
 from marketplace.models import Auction, Bid, ListingState
 from marketplace.selectors import (
     allocations_visible,

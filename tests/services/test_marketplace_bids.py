@@ -35,9 +35,7 @@ def test_a_bid_holds_cash_at_the_price_of_its_own_yield():
     flows, y = class_flows("B"), (scene.auctions["B"].guide_ticks + 37) / 100_000
     price = sum(
         (interest + principal) / (1 + y / 2) ** (month / 6)
-        for month, (interest, principal) in enumerate(
-            zip(flows["interest"], flows["principal"], strict=True), start=1
-        )
+        for month, (interest, principal) in enumerate(zip(flows["interest"], flows["principal"], strict=True), start=1)
     )
     expected = math.ceil(20_000_000 * price)
     assert abs(bid.hold.amount - expected) <= 1  # the price is rounded to eight decimals per 100
@@ -68,7 +66,7 @@ def test_settlement_cash_never_exceeds_the_hold():
         (-100_000, 0, "out_of_range", "amount -100000 is out of range"),
         (700_100_000, 0, "out_of_range", "give 1 to 700000000 cents"),
         (100_000, 1501, "above_reserve", "above the reserve of"),
-        (100_000, -10**6, "out_of_range", "yield_ticks"),
+        (100_000, -(10**6), "out_of_range", "yield_ticks"),
         (float("nan"), 0, "not_an_integer", "amount nan is not a whole number"),
         (float("inf"), 0, "not_an_integer", "amount inf is not a whole number"),
         (Decimal("NaN"), 0, "not_an_integer", "is not a whole number"),

@@ -1,4 +1,4 @@
-"""A fault at any write of any service leaves nothing half-done; without its transaction each of them fails this test."""
+"""A fault at any write of any service leaves nothing half-done; without its transaction each of them does."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ import pytest
 from django.apps import apps
 from django.db import connection, transaction
 
+from accounts.errors import ApplicationError
 from investors.selectors import ledger_drift, ledger_imbalance, ledger_verify
 from marketplace.models import Listing, ListingState
-from marketplace.services import auction_close, bid_place, bid_withdraw, listing_cancel, listing_create, listing_open, listing_settle
-from tests.services.factories import BALANCES, Market, deal_rated, key, market_with_bids
+from marketplace.services import (
+    auction_close,
+    bid_place,
+    bid_withdraw,
+    listing_cancel,
+    listing_create,
+    listing_open,
+    listing_settle,
+)
+from tests.services.factories import MILLION, Market, deal_rated, key, market_with_bids
 
 pytestmark = pytest.mark.django_db
 
@@ -63,7 +72,7 @@ def act_open(scene: Market) -> tuple[Callable[..., Any], dict[str, Any]]:
 
 def act_bid(scene: Market) -> tuple[Callable[..., Any], dict[str, Any]]:
     auction = scene.auctions["A"]
-    terms = {"auction": auction, "yield_ticks": auction.guide_ticks, "amount": BALANCES["A"]}
+    terms = {"auction": auction, "yield_ticks": auction.guide_ticks, "amount": MILLION}
     return bid_place, {"user": scene.investors[1], **terms}
 
 
@@ -129,7 +138,7 @@ def test_nothing_is_settled_when_the_originator_cannot_fund_the_reserve():
         bid_withdraw(user=bid.user, bid=bid, idempotency_key=key())
     closed(scene)
     before = fingerprint()
-    with pytest.raises(Exception, match="holder account of USD: 100,000.00 is needed and 0.00 is available"):
+    with pytest.raises(ApplicationError, match=r"holder account of USD: 100,000\.00 is needed and 0\.00 is available"):
         listing_settle(user=scene.operator, listing=empty, idempotency_key=key())
     assert fingerprint() == before
     assert Listing.objects.get(pk=empty.pk).state == ListingState.CLOSED

@@ -91,13 +91,11 @@ def test_opening_needs_a_complete_and_true_manifest():
     report = listing.price_report
     honest = report.result
     PriceReport.objects.filter(pk=report.pk).update(result=honest | {"as_of": "2026-05-22"})
-    with pytest.raises(ApplicationError, match="frozen versions were changed .price_result_digest.") as refusal:
+    with pytest.raises(ApplicationError, match=r"frozen versions were changed \(price_result_digest\)") as refusal:
         listing_open(user=scene.operator, listing=listing, idempotency_key=key())
     assert refusal.value.code == "manifest_broken"
     PriceReport.objects.filter(pk=report.pk).update(result=honest)
-    assert (
-        listing_open(user=scene.originator, listing=listing, idempotency_key=key()).state == ListingState.OPEN
-    )
+    assert listing_open(user=scene.originator, listing=listing, idempotency_key=key()).state == ListingState.OPEN
 
 
 SERVICES = {

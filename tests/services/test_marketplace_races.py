@@ -21,7 +21,7 @@ THREADS = 6
 
 
 def outcome(act: Callable[[], object]) -> str:
-    """"done", or the code of the refusal."""
+    """ "done", or the code of the refusal."""
     try:
         act()
         return "done"
@@ -70,9 +70,7 @@ def test_bids_withdrawals_and_the_close_at_once():
 
     def act(number: int) -> str:
         if number == 0:
-            return outcome(
-                lambda: auction_close(user=scene.operator, listing=scene.listing, idempotency_key="close")
-            )
+            return outcome(lambda: auction_close(user=scene.operator, listing=scene.listing, idempotency_key="close"))
         if number % 2:
             return outcome(
                 lambda: bid_withdraw(user=scene.investors[number], bid=first[number], idempotency_key=f"w{number}")
@@ -102,9 +100,7 @@ def test_one_close_and_one_settlement_among_many():
     settlements = at_once(
         THREADS,
         lambda number: outcome(
-            lambda: listing_settle(
-                user=scene.operator, listing=scene.listing, idempotency_key=f"settle-{number % 3}"
-            )
+            lambda: listing_settle(user=scene.operator, listing=scene.listing, idempotency_key=f"settle-{number % 3}")
         ),
     )
     # two threads share each key: those of the first key both answer, the others are told

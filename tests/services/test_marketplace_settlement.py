@@ -23,9 +23,7 @@ def test_a_listing_goes_from_bids_to_positions():
     settled = listing_settle(user=scene.operator, listing=closed, idempotency_key=key())
     # then class A clears at the guide: 3m in full, 4m rationed over 3m and 2m by largest remainder in lots
     assert settled.state == ListingState.SETTLED
-    awards = dict(
-        Allocation.objects.filter(auction__tranche="A").values_list("bid__organisation__name", "amount")
-    )
+    awards = dict(Allocation.objects.filter(auction__tranche="A").values_list("bid__organisation__name", "amount"))
     names = [organisation(user).name for user in scene.investors]
     assert awards == {names[0]: 3 * MILLION, names[1]: 240_000_000, names[2]: 160_000_000}
     # and B fills both bids at the worst accepted yield, the rest and all of C stay with the originator

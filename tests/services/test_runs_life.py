@@ -8,17 +8,16 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
-from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.utils import timezone
 
 from accounts.errors import ApplicationError, NotFound
 from accounts.models import AuditEvent, Organisation, Role
-from accounts.services import organisation_create, user_create
+from accounts.services import organisation_create
 from runs import dispatch, services
 from runs.models import Chunk, ChunkState, Run, RunStatus
 from runs.registry import known_kinds, register
-from runs.selectors import Progress, run_progress, run_result, run_visible, runs_visible, stalled_runs
+from runs.selectors import Progress, run_progress, run_result
 from runs.services import (
     Lease,
     chunk_claim,
@@ -466,38 +465,3 @@ def test_the_sweep_sends_no_more_than_its_batch(organisation, sent, monkeypatch)
     make(organisation, chunks=5)
     assert [sweep().sent for _ in range(4)] == [2, 2, 1, 0]
     assert sent == [0, 1, 2, 3, 4]
-
-
-# -------------------------------------------------------------------------------------------------- who sees what
-def test_runs_are_seen_by_their_own_organisation_only(organisation):
-    run = make(organisation)
-    own = user_create(username="ada", password="a long walk by the river", organisation=organisation)
-    other = user_create(
-        username="eve",
-        password="a long walk by the river",
-        organisation=organisation_create(name="Second", role=Role.OPERATOR),
-    )
-    nobody = user_create(username="sam", password="a long walk by the river", organisation=None)
-    assert list(runs_visible(own)) == [run]
-    assert run_visible(own, str(run.pk)) == run
-    for viewer in (other, nobody, AnonymousUser(), None):
-        assert not runs_visible(viewer).exists()
-        with pytest.raises(NotFound):
-            run_visible(viewer, run.pk)
-    with pytest.raises(NotFound):
-        run_visible(own, "not-an-id")
-
-
-def test_a_run_is_stalled_when_no_chunk_was_held_for_a_while(organisation):
-    run = make(organisation, chunks=2)
-    assert not stalled_runs().exists()
-    Run.objects.filter(pk=run.pk).update(created_at=timezone.now() - timedelta(hours=1))
-    assert list(stalled_runs()) == [run]
-    sweep()
-    assert list(stalled_runs()) == [run]  # a message that nobody reads is no sign of life
-    chunk_work(owner="w", run_id=run.pk)
-    assert not stalled_runs().exists()
-    run.chunks.update(lease_until=timezone.now() - timedelta(hours=1))
-    assert list(stalled_runs()) == [run]
-    run_until_done(run.pk)
-    assert not stalled_runs().exists()

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from accounts.errors import ApplicationError
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
+from accounts.errors import ApplicationError
 from marketplace.cast import cast_create, demo_password
 from marketplace.console import console_progress
 from marketplace.pipeline import Job, Stopwatch, securitize

@@ -1,0 +1,69 @@
+"""Forms of the market; the services judge what is typed."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+
+from accounts.pages import ActionForm, AmountField
+from marketplace.services.prices import TICKS_PER_UNIT
+
+TICKS_PER_PERCENT = TICKS_PER_UNIT // 100
+
+
+class YieldField(forms.DecimalField):
+    """A yield in percent a year with at most three decimals. cleaned: int ticks of 1e-5."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_digits=7, decimal_places=3, min_value=Decimal("0.001"), **options)
+        self.widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off", "class": "num"})
+
+    def clean(self, value: Any) -> int | None:  # type: ignore[override]  # ticks leave the form, not a Decimal
+        percent = super().clean(value)
+        return None if percent is None else int(percent * TICKS_PER_PERCENT)
+
+
+class BidForm(ActionForm):
+    yield_ticks = YieldField(label="Lowest yield you accept, % a year")
+    amount = AmountField(label="Amount, USD of original balance")
+
+
+class ListingForm(ActionForm):
+    reserve_spread_bp = forms.IntegerField(
+        label="Reserve over the guide yield, basis points",
+        initial=150,
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "class": "num"}),
+        help_text="No bid above the guide yield plus this is accepted.",
+    )
+    lot = AmountField(label="Lot, USD", initial="1,000.00", help_text="Every bid is a multiple of it.")
+
+
+class LoanFilterForm(forms.Form):
+    """Filters of the loan table; rates are typed in percent."""
+
+    grade = forms.ChoiceField(required=False)
+    term = forms.ChoiceField(required=False, label="Term, months")
+    state = forms.ChoiceField(required=False)
+    purpose = forms.ChoiceField(required=False)
+    rate_min = forms.DecimalField(required=False, label="Rate from, %", min_value=0, max_value=1000, decimal_places=4)
+    rate_max = forms.DecimalField(required=False, label="Rate to, %", min_value=0, max_value=1000, decimal_places=4)
+
+    def __init__(self, data: Any, choices: dict[str, list[str]]) -> None:
+        super().__init__(data, auto_id="loan_%s")
+        for name, values in choices.items():
+            options = [("", "any"), *((value, value.replace("_", " ")) for value in values)]
+            self.fields[name] = forms.ChoiceField(required=False, label=self.fields[name].label, choices=options)
+        for name in ("rate_min", "rate_max"):
+            self.fields[name].widget = forms.TextInput(attrs={"inputmode": "decimal", "class": "num"})
+
+    def filters(self) -> dict[str, Any]:
+        """The filters as the selector takes them."""
+        values = {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
+        if "term" in values:
+            values["term"] = int(values["term"])
+        for name in ("rate_min", "rate_max"):
+            if name in values:
+                values[name] = values[name] / 100
+        return values

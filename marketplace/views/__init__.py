@@ -1,0 +1,1 @@
+"""Pages of the market, by who uses them: everybody, originators, investors, operators."""

@@ -1,0 +1,81 @@
+"""The rating dashboard: rated deals that the viewer may see, and one of them in full."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.shortcuts import render
+
+from accounts.pages import PageRequest, page
+from marketplace.exhibits import class_rows, provenance_of
+from marketplace.report import realised_beside
+from marketplace.selectors import listing_visible, listings_visible
+
+ROWS = 200
+
+
+@page()
+def ratings(request: PageRequest) -> HttpResponse:
+    """Every visible listing with its expected loss, tail, and indicative grades."""
+    rows = listings_visible(request.user).select_related("deal__pool", "organisation", "rating_report")[:ROWS]
+    listings = [
+        (listing, listing.rating_report.result["simulation"], class_rows(listing.rating_report.result, None))
+        for listing in rows
+    ]
+    return render(request, "marketplace/ratings.html", {"listings": listings, "section": "ratings"})
+
+
+@page()
+def rating(request: PageRequest, pk: UUID) -> HttpResponse:
+    """The rating of one listing: losses, classes with intervals, convergence, assumptions and where they come from."""
+    listing_visible(request.user, pk)
+    found = (
+        listings_visible(request.user)
+        .select_related("deal__pool", "organisation", "rating_report__rating_run__credit_model", "price_report")
+        .get(pk=pk)
+    )
+    result = found.rating_report.result
+    model = found.rating_report.rating_run.credit_model
+    context = {
+        "listing": found,
+        "pool": found.deal.pool,
+        "rating": result,
+        "classes": class_rows(result, found.price_report.result),
+        "quantiles": [(float(p), loss) for p, loss in sorted(result["simulation"]["loss_quantiles"].items())],
+        "realised": realised_beside(found.deal.pool.realised_loss, result),
+        "model": model,
+        "assumptions": assumptions(model.payload),
+        "section": "ratings",
+        **provenance_of(found),
+    }
+    return render(request, "marketplace/rating.html", context)
+
+
+def assumptions(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of a credit model's provenance: name, value as text, kind (source, assumption, …), and its grounds."""
+    rows = []
+    for name, origin in payload.get("provenance", {}).items():
+        stated = origin if isinstance(origin, Mapping) else {"value": origin}
+        grounds = stated.get("text") or "; ".join(
+            f"{key.replace('_', ' ')}: {shown(value)}" for key, value in stated.items() if key not in ("value", "kind")
+        )
+        rows.append(
+            {"name": name, "value": shown(stated.get("value")), "kind": stated.get("kind", ""), "text": grounds}
+        )
+    return rows
+
+
+def shown(value: Any) -> str:
+    """A value of a model as a short text."""
+    if value is None:
+        return "—"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{str(key).replace('_', ' ')} {shown(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(shown(item) for item in value)
+    return str(value)
