@@ -62,6 +62,9 @@ class ActionForm(forms.Form):
 
     key = forms.CharField(max_length=120, widget=forms.HiddenInput, initial=new_key)
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, label_suffix="", **options)
+
     def refuse(self, error: ApplicationError) -> None:
         """Show a service's refusal beside the field it names; the form keeps what was typed."""
         if error.code == "idempotency_conflict":

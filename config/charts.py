@@ -91,7 +91,7 @@ def loss_figure(edges: Sequence[float], mass: Sequence[float], marks: Sequence[M
             x=100 * mark.at, y=1 - 0.075 * level, yref="paper", text=mark.text, showarrow=False, xanchor="left",
             yanchor="top", xshift=3, font={"color": mark.colour, "size": 11},
         )  # fmt: skip
-    figure.update_xaxes(title_text="loss of the pool, % of cut-off balance", range=[0, 100 * high * 1.1])
+    figure.update_xaxes(title_text="loss of the pool, % of cut-off balance", range=[0, 100 * high * 1.18])
     figure.update_yaxes(title_text="probability, %")
     return _json(figure)
 
@@ -100,7 +100,7 @@ def _levels(marks: Sequence[Mark], high: float) -> list[tuple[int, Mark]]:
     """Each mark with a row for its label, so that neighbours do not write over each other."""
     placed: list[tuple[int, Mark]] = []
     for mark in sorted(marks, key=lambda each: each.at):
-        taken = {row for row, other in placed if mark.at - other.at < 0.24 * high}
+        taken = {row for row, other in placed if mark.at - other.at < 0.26 * high}
         placed.append((next(row for row in range(len(marks) + 1) if row not in taken), mark))
     return placed
 
@@ -148,16 +148,17 @@ def demand_figure(
     level = supply / 100 / MILLION
     figure.add_hline(y=level, line={"color": INK, "width": 1, "dash": "dot"})
     figure.add_annotation(
-        x=1, xref="paper", y=level, text=f"supply {level:,.2f} m", showarrow=False, xanchor="right", yanchor="bottom",
+        x=0, xref="paper", y=level, text=f"supply {level:,.2f} m", showarrow=False, xanchor="left", yanchor="bottom",
         font={"color": INK, "size": 11},
     )  # fmt: skip
+    lower = guide if clearing is None else min(guide, clearing)
     for ticks, text, colour in ((guide, "guide", MUTED), (clearing, "clears", ACCENT)):
         if ticks is not None:
             figure.add_shape(type="line", x0=ticks / 1000, x1=ticks / 1000, y0=0, y1=1, yref="paper",
                              line={"color": colour, "width": 1.5})  # fmt: skip
             figure.add_annotation(x=ticks / 1000, y=1, yref="paper", text=f"{text} {ticks / 1000:.3f}", showarrow=False,
                                   yanchor="bottom", font={"color": colour, "size": 11},
-                                  xanchor="right" if clearing is not None and ticks < clearing else "left")  # fmt: skip
+                                  xanchor="right" if ticks == lower else "left")  # fmt: skip
     figure.update_xaxes(title_text="yield, % a year")
     figure.update_yaxes(title_text="cumulated demand, millions")
     return _json(figure)

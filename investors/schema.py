@@ -7,7 +7,6 @@ from typing import Any
 import graphene
 from django.db.models import QuerySet
 from graphql import GraphQLResolveInfo
-from pooling.schema import DealType
 
 from accounts.graphql.connections import Connection, connection_field, page
 from accounts.graphql.context import Context, context_of, viewer_of
@@ -19,6 +18,7 @@ from investors.models import Account, Mandate, Transfer, TransferKind
 from investors.selectors import CashPosition, cash_position, organisation_of
 from investors.services import mandate_create
 from pooling.loaders import DealLoader
+from pooling.schema import DealType
 
 TransferKindEnum = graphene.Enum.from_enum(TransferKind, name="TransferKind")
 
@@ -92,7 +92,7 @@ class TransferType(NodeType):
     @staticmethod
     def resolve_direction(root: Transfer, info: GraphQLResolveInfo) -> str:
         mine = viewer_of(info).organisation_id
-        return Direction.OUT.value if root.debit.owner_id == mine else Direction.IN.value
+        return "out" if root.debit.owner_id == mine else "in"
 
 
 class TransferConnection(Connection):

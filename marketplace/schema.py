@@ -97,7 +97,7 @@ class DemandPoint(graphene.ObjectType):
 
 
 class AuctionResultType(graphene.ObjectType):
-    """The outcome of an auction as far as the viewer may know it: sums only, and nothing but a count before the close."""
+    """The outcome of an auction as far as the viewer may know it: sums only, before the close at most a count."""
 
     class Meta:
         name = "AuctionResult"
@@ -275,9 +275,7 @@ class Query:
         ListingConnection, description="Deals on the market, newest first.", state=graphene.Argument(ListingStateEnum)
     )
     auction_result = graphene.Field(AuctionResultType, auction_id=graphene.ID(required=True))
-    bids = connection_field(
-        BidConnection, description="My bids, newest first.", state=graphene.Argument(BidStateEnum)
-    )
+    bids = connection_field(BidConnection, description="My bids, newest first.", state=graphene.Argument(BidStateEnum))
     allocations = connection_field(AllocationConnection, description="What my bids were awarded, newest first.")
     trades = connection_field(TradeConnection, description="My settled trades, newest first.")
 
@@ -296,9 +294,7 @@ class Query:
         return auction_result(context.viewer, visible_node(AuctionType, context, auction_id, "auction"))
 
     @staticmethod
-    def resolve_bids(
-        root: Any, info: GraphQLResolveInfo, state: BidState | None = None, **paging: Any
-    ) -> Connection:
+    def resolve_bids(root: Any, info: GraphQLResolveInfo, state: BidState | None = None, **paging: Any) -> Connection:
         rows = context_of(info).rows(Bid)
         if state is not None:
             rows = rows.filter(state=state)

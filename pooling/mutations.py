@@ -23,7 +23,7 @@ class PoolCreateInput(graphene.InputObjectType):
     tape_id = graphene.ID(required=True)
     name = graphene.String(required=True)
     as_of = graphene.String(
-        default_value="", description="\"origination\", YYYY-MM-DD, or empty for balances as the tape has them."
+        default_value="", description='"origination", YYYY-MM-DD, or empty for balances as the tape has them.'
     )
     rules = graphene.String(description="Eligibility rules as a JSON array; unset for the default set.")
 

@@ -234,7 +234,15 @@ def deal_create(
         else:
             parsed = DealSpec.from_json(spec)
     except SpecError as error:
-        raise ApplicationError(str(error), code="spec_invalid", field="spec") from error
+        raise ApplicationError(f"{error}.", code="spec_invalid", field="spec") from error
+    open_classes = [tranche.name for tranche in parsed.tranches if tranche.balance is None]
+    if open_classes and len(open_classes) < len(parsed.tranches):
+        raise ApplicationError(
+            f"tranches: class {open_classes[0]} has no balance while others have; give all balances, or none to have"
+            " them solved.",
+            code="spec_invalid",
+            field="spec",
+        )
     with transaction.atomic():
         claimed = claim(
             organisation=organisation,

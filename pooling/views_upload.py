@@ -54,7 +54,5 @@ def _upload(request: HttpRequest) -> JsonResponse:
     file = request.FILES.get(FILE_FIELD)
     if not isinstance(file, UploadedFile):
         raise Refusal(400, "BAD_REQUEST", f"The form field {FILE_FIELD} must hold one file.")
-    upload = tape_upload(
-        user=viewer, filename=file.name or "tape", stream=file.chunks(), idempotency_key=key
-    )
+    upload = tape_upload(user=viewer, filename=file.name or "tape", stream=file.chunks(), idempotency_key=key)
     return JsonResponse({"uploadId": to_global_id(TapeUploadType._meta.name, str(upload.pk))}, status=201)

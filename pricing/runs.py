@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from accounts.errors import ApplicationError
 from pooling.engine.deal import DealSpec
 from pooling.engine.packing import digest, flows_from_bytes
 from pooling.services import deal_version_create
@@ -40,9 +41,12 @@ def structuring_result(rating_run: RatingRun, simulated: bytes) -> dict[str, Any
     pool, flows = rating_run.deal.pool, flows_from_bytes(simulated)
     scenarios = scenarios_of(rating_run.scenarios, rating_run.seed)
     template, snapshot = DealSpec.from_json(rating_run.template.spec), default_snapshot()
-    structure = structure_deal(
-        template=template, flows=flows, scenarios=scenarios, snapshot=snapshot, pool_balance=pool.balance
-    )
+    try:
+        structure = structure_deal(
+            template=template, flows=flows, scenarios=scenarios, snapshot=snapshot, pool_balance=pool.balance
+        )
+    except ValueError as error:
+        raise ApplicationError(f"The deal cannot be solved: {error}.", code="deal_unsolvable", field="spec") from error
     made_by = {
         "tape_root": pool.tape.root,
         "loans_digest": pool.loans_digest,

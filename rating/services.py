@@ -9,6 +9,7 @@ from accounts.errors import ApplicationError
 from accounts.models import User
 from accounts.services import audit_record, claim
 from pooling.artefacts import artefact_path
+from pooling.engine.deal import DealSpec
 from pooling.models import Deal, DealVersion, Pool, TapeUpload
 from pooling.services import originator_of
 from pooling.tapes import OutcomeFrame, check_tape, month_number, outcomes, read_tape
@@ -16,8 +17,9 @@ from rating.engine.calibration import calibrated_model
 from rating.engine.curves import documented_model
 from rating.engine.hazards import History
 from rating.engine.model import CreditModel
+from rating.engine.simulation import horizon_of
 from rating.models import CreditModelVersion, RatingReport, RatingRun
-from rating.runs import SCENARIOS_PER_CHUNK, SIMULATION
+from rating.runs import SCENARIOS_PER_CHUNK, SIMULATION, loans_of
 from runs.services import run_create
 
 SCENARIO_LIMITS = (64, 65_536)
@@ -93,8 +95,10 @@ def rating_request(
         )
     if not 0 <= seed < 2**63:
         raise ApplicationError(f"seed is {seed}; take a whole number from 0 to 2^63 - 1.", field="seed")
+    template = deal.versions.get(number=1)
     with transaction.atomic():
         model = credit_model or credit_model_store(model=documented_model())
+        _horizon_checked(deal, template, model)
         claimed = claim(
             organisation=organisation,
             key=idempotency_key,
@@ -119,7 +123,7 @@ def rating_request(
         )
         rating_run = RatingRun.objects.create(
             deal=deal,
-            template=deal.versions.get(number=1),
+            template=template,
             credit_model=model,
             simulation=simulation,
             scenarios=scenarios,
@@ -133,6 +137,20 @@ def rating_request(
             payload={"deal": deal.pk, "scenarios": scenarios, "seed": seed, "credit_model": model.pk},
         )
     return rating_run
+
+
+def _horizon_checked(deal: Deal, template: DealVersion, model: CreditModelVersion) -> None:
+    """Legal final has to cover the longest loan and what it may still recover; nothing is dropped."""
+    loans = loans_of(deal.pool.loans_path, deal.pool.loans_digest)
+    needed = horizon_of(loans, CreditModel.from_json(model.payload))
+    payments = DealSpec.from_json(template.spec).dates.payments
+    if payments < needed:
+        raise ApplicationError(
+            f"dates.legal_final allows {payments} payments, but the longest loan and its recovery take {needed} months;"
+            f" move it by at least {needed - payments} months.",
+            code="legal_final_too_early",
+            field="spec",
+        )
 
 
 def rating_report_create(

@@ -240,6 +240,9 @@ def chunk_work(*, owner: str, run_id: UUID | None = None, index: int | None = No
     try:
         with lease_kept(lease):
             part = kind.compute(lease.params, lease.seed, lease.index, lease.chunk_count)
+    except ApplicationError as refusal:  # the input is at fault, and trying again would refuse it again
+        run_fail(run_id=lease.run_id, reason=refusal.message)
+        return True
     except Exception as error:  # whatever a kind may raise becomes the reason of the run, and nothing else stops
         logger.exception("chunk %d failed in attempt %d", lease.index, lease.attempt, extra={"run": lease.run_id})
         chunk_fail(lease=lease, reason=f"{type(error).__name__}: {error}")

@@ -62,5 +62,5 @@ def require_csrf_token(request: HttpRequest) -> None:
     """Refusal 403 unless the request proves that it comes from a page of ours."""
     check = _CsrfCheck(_unreachable)
     check.process_request(request)
-    if check.process_view(request, None, (), {}):
+    if check.process_view(request, _unreachable, (), {}):
         raise Refusal(403, "CSRF_FAILED", "Send the CSRF cookie's value in the X-CSRFToken header.")

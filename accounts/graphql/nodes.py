@@ -84,8 +84,8 @@ class NodeType(DjangoObjectType):
 
     def resolve_id(self, info: GraphQLResolveInfo) -> Any:
         """The key inside the global id of a row (graphene calls this with the row as self)."""
-        kind = info.parent_type.graphene_type
-        return getattr(self, kind.key_field)
+        kind: Any = info.parent_type  # graphene's type holds the class that made it
+        return getattr(self, kind.graphene_type.key_field)
 
     @classmethod
     def get_node(cls, info: GraphQLResolveInfo, id: str) -> Any:

@@ -24,11 +24,11 @@ def bind(schema: GraphQLSchema, policy: Policy) -> None:
     Every field asks the policy table first: a role that is not named there, and a field that is not, get FORBIDDEN.
     """
     for kind, name, field in fields_of(schema):
-        resolver = field.resolve or _attribute
-        if kind in (schema.query_type, schema.mutation_type):
-            resolver = on_request_thread(resolver)
         path = f"{kind.name}.{name}"
-        field.resolve = guarded(path, policy.get(path, frozenset()), resolver)
+        resolver = guarded(path, policy.get(path, frozenset()), field.resolve or _attribute)
+        # The guard runs inside: raised at once, its refusal would leave the sibling fields' coroutines unawaited.
+        root = kind in (schema.query_type, schema.mutation_type)
+        field.resolve = on_request_thread(resolver) if root else resolver
 
 
 def fields_of(schema: GraphQLSchema) -> Iterator[tuple[GraphQLObjectType, str, GraphQLField]]:
@@ -69,5 +69,3 @@ def unplaced(schema: GraphQLSchema, policy: Policy) -> tuple[list[str], list[str
     """(fields without a policy, policies without a field): both must be empty."""
     built = {f"{kind.name}.{name}" for kind, name, _ in fields_of(schema)}
     return sorted(built - set(policy)), sorted(set(policy) - built)
-
-

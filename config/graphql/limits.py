@@ -56,7 +56,6 @@ LEAF_COST = 0
 WEIGHTS: Mapping[str, int] = {
     "DealVersion.spec": 10,
     "Tape.quality": 5,
-    "Pool.stratifications": 10,
     "RatingReport.manifest": 5,
     "RatingReport.lossHistogram": 10,
     "RatingReport.collateral": 20,
@@ -68,6 +67,10 @@ WEIGHTS: Mapping[str, int] = {
 # Lists that are not pages: how many rows to count with. A list that is not named here counts LIST_SIZE.
 LIST_SIZE = 5
 SIZES: Mapping[str, int] = {
+    "Pool.stratifications": 8,
+    "Stratification.strata": 10,
+    "AuctionResult.demand": 50,
+    "AuctionResult.allotments": 50,
     "__Schema.types": 120,
     "__Type.fields": 15,
     "__Type.possibleTypes": 20,
@@ -224,12 +227,14 @@ def _field(
         result.add("aliases", 1, ALIAS_LIMIT, "aliases")
     definition = _definition(schema, step.parent, node.name.value)
     name = f"{step.parent.name}.{node.name.value}" if step.parent else node.name.value
-    result.add("cost", step.times * _weight(schema, step.parent, name, definition), COST_LIMIT, "cost points")
+    size = _size(name, node, definition, variables)
+    # A page counts its rows at `node`; a plain list has no such field and counts them here.
+    answers = step.times * (size if definition and _is_list(definition) else 1)
+    result.add("cost", answers * _weight(schema, step.parent, name, definition), COST_LIMIT, "cost points")
     if node.selection_set is None:
         return None
     below = get_named_type(definition.type) if definition else None
-    times = step.times * _size(name, node, definition, variables)
-    return _Step(node.selection_set, below, step.depth + 1, times, step.trail)
+    return _Step(node.selection_set, below, step.depth + 1, step.times * size, step.trail)
 
 
 def _definition(schema: GraphQLSchema, parent: GraphQLNamedType | None, name: str) -> GraphQLField | None:
@@ -243,9 +248,7 @@ def _definition(schema: GraphQLSchema, parent: GraphQLNamedType | None, name: st
     return None
 
 
-def _weight(
-    schema: GraphQLSchema, parent: GraphQLNamedType | None, name: str, definition: GraphQLField | None
-) -> int:
+def _weight(schema: GraphQLSchema, parent: GraphQLNamedType | None, name: str, definition: GraphQLField | None) -> int:
     """The cost of answering one field once."""
     if parent is not None and parent is schema.mutation_type:
         return MUTATION_COST
@@ -263,10 +266,15 @@ def _size(name: str, node: FieldNode, definition: GraphQLField | None, variables
     if "first" in definition.args:
         asked = [argument.value for argument in node.arguments if argument.name.value in ("first", "last")]
         return max((_page_rows(value, variables) for value in asked), default=PAGE_DEFAULT)
-    type_ = definition.type.of_type if isinstance(definition.type, GraphQLNonNull) else definition.type
-    if not isinstance(type_, GraphQLList) or name.rpartition(".")[2] in FREE:
+    if not _is_list(definition) or name.rpartition(".")[2] in FREE:
         return 1
     return SIZES.get(name, LIST_SIZE)
+
+
+def _is_list(definition: GraphQLField) -> bool:
+    """Whether the field answers with a list."""
+    type_ = definition.type.of_type if isinstance(definition.type, GraphQLNonNull) else definition.type
+    return isinstance(type_, GraphQLList)
 
 
 def _page_rows(value: Any, variables: Mapping[str, Any]) -> int:

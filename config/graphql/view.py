@@ -131,9 +131,7 @@ def readable(value: Any) -> bool:
 
 
 # ------------------------------------------------------------------------------------------- what is answered
-def answer(
-    context: Context, query: str, variables: dict[str, Any], operation_name: str | None
-) -> JsonResponse:
+def answer(context: Context, query: str, variables: dict[str, Any], operation_name: str | None) -> JsonResponse:
     """Parse, measure, validate, execute: in this order, so that nothing dear is done for a query that is refused."""
     extensions: dict[str, Any] = {}
     try:
@@ -142,9 +140,7 @@ def answer(
     except GraphQLError as error:
         return respond(ExecutionResult(None, [error]), extensions)
     extensions["cost"] = {"computed": cost, "limit": COST_LIMIT}
-    errors = validate(
-        schema.graphql_schema, document, RULES, max_errors=VALIDATION_ERRORS_SHOWN, hide_suggestions=True
-    )
+    errors = validate(schema.graphql_schema, document, RULES, max_errors=VALIDATION_ERRORS_SHOWN, hide_suggestions=True)
     if errors:
         return respond(ExecutionResult(None, errors), extensions)
     operation = get_operation_ast(document, operation_name)

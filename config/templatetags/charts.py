@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from django import template
@@ -29,19 +30,19 @@ def _chart(name: str, title: str, subtitle: str, figure: Mapping[str, Any], heig
 
 
 @register.inclusion_tag("components/chart.html")
-def loss_chart(rating: Mapping[str, Any], classes: Sequence[Any], realised: float | None = None) -> dict[str, Any]:
+def loss_chart(rating: Mapping[str, Any], classes: Sequence[Any], realised: Decimal | None = None) -> dict[str, Any]:
     """The loss distribution with expected loss, attachment points, and the realised loss where it is known."""
     simulation = rating["simulation"]
     marks = [Mark(simulation["expected_loss"], f"expected {simulation['expected_loss']:.1%}", INK, "dot")]
     marks += [
-        Mark(row.attach, f"{row.name} attaches {row.attach:.1%}", tranche_colour(min(row.slot, 2)))
+        Mark(row.attach, f"{row.name} {row.attach:.1%}", tranche_colour(min(row.slot, 2)))
         for row in classes
         if row.slot is not None and row.attach > 0
     ]
     if realised is not None:
-        marks.append(Mark(realised, f"realised {realised:.1%}", RED, "dash"))
+        marks.append(Mark(float(realised), f"realised {realised:.1%}", RED, "dash"))
     histogram = simulation["histogram"]
-    subtitle = f"probability by loss of the pool, {simulation['scenarios']:,} weighted scenarios"
+    subtitle = "lines: expected loss, and where each class attaches"
     return _chart("loss", "Loss distribution", subtitle, loss_figure(histogram["edges"], histogram["mass"], marks))
 
 

@@ -56,7 +56,11 @@ def listing(request: PageRequest, pk: UUID) -> HttpResponse:
         "realised": realised_beside(found.deal.pool.realised_loss, rating),
         "may_bid": request.user.role == Role.INVESTOR and found.state == "open",
         "section": "market",
-        **{f"{side}_total": sum(items.values()) for side, items in (found.sources_and_uses or {}).items()},
+        "balance_sides": [
+            (side, items, sum(items.values()))
+            for side, items in (found.sources_and_uses or {}).items()
+            if side in ("sources", "uses")
+        ],
         **provenance_of(found),
         **_loan_table(request, found),
     }

@@ -7,12 +7,13 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from accounts.models import User
-from accounts.services import token_issue
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+
+from accounts.models import User
+from accounts.services import token_issue
 
 _numbers = itertools.count(1)
 

@@ -7,14 +7,14 @@ import time
 from typing import Any
 
 import pytest
-from accounts.models import Role
-from config.graphql.schema import schema
 from graphql import StringValueNode, print_schema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis_graphql import from_schema
 from hypothesis_graphql import nodes as literals
 
+from accounts.models import Role
+from config.graphql.schema import schema
 from tests.api.api import Api
 from tests.services.factories import market_with_bids
 
@@ -35,10 +35,11 @@ QUERIES = (
     ' "0.05", assetTypes: ["x"], budget: {minorUnits: "1", currency: "USD"}, ticket: {minorUnits: "1", currency:'
     ' "USD"}, maxShare: "1"}}, idempotencyKey: "fuzz-key-2") { mandate { id } userErrors { code } } }',
     'mutation { listingOpen(input: {listingId: "x"}, idempotencyKey: "fuzz-key-3") { listing { id } } }',
-    "{ __schema { queryType { name } } __type(name: \"Bid\") { fields { name } } }",
+    '{ __schema { queryType { name } } __type(name: "Bid") { fields { name } } }',
 )
 PIECES = ("{", "}", "(", ")", "[", "]", ":", "!", "$", "@", "...", "\"", "\"\"\"", "#", "&", "|", "\\u0000", "\\ud83d",
-          "null", "true", "-1", "9" * 30, "1e999", "NaN", "first: 100", "first: -1", "on Query", "__typename", "é", "\x00",
+          "null", "true", "-1", "9" * 30, "1e999", "NaN", "first: 100", "first: -1", "on Query", "__typename",
+          "é", "\x00",
           "\ufeff", "\u202e", "@skip(if: true)", "query", "mutation", "fragment X on Bid { id }")  # fmt: skip
 
 COLLECTION = settings(

@@ -9,23 +9,23 @@ from typing import Any
 
 import graphene
 import pytest
-from accounts.graphql import connections
-from accounts.graphql.scalars import BigInt, Decimal
-from accounts.models import Role, User
-from accounts.services import token_revoke
-from accounts.selectors import tokens_visible
-from config.graphql import limits, view
-from config.graphql import schema as root
-from config.graphql.enforcement import bind
-from config.graphql.policy import PARTIES, POLICY
 from django.core.exceptions import SynchronousOnlyOperation
 from django.core.management import CommandError, call_command
 from django.test import Client
 from graphql import GraphQLError
+
+from accounts.graphql import connections
+from accounts.graphql.scalars import BigInt, Decimal
+from accounts.models import Role, User
+from accounts.selectors import tokens_visible
+from accounts.services import token_revoke
+from config.graphql import limits, view
+from config.graphql import schema as root
+from config.graphql.enforcement import bind
+from config.graphql.policy import PARTIES, POLICY
 from investors.models import Transfer
 from marketplace.models import Bid
 from pooling.models import Deal
-
 from tests.api import world as way
 from tests.api.api import Api, mutation, usd
 from tests.services.factories import deal_rated, key, market, party
@@ -76,9 +76,10 @@ def test_body_of_20_kilobytes_and_no_byte_more(api: Api) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    ["", "{", "[]", '"x"', "null", "7", '[{"query": "{ viewer { username } }"}]', '{"query": 7}', '{"query": ""}',
+    [" ", "{", "[]", '"x"', "null", "7", '[{"query": "{ viewer { username } }"}]', '{"query": 7}', '{"query": ""}',
      "{}", '{"query": "{ viewer { username } }", "variables": []}', "[" * 9_000, '{"a":' * 3_000,
-     '{"query": "{ viewer { username } }", "variables": {"a": NaN}}', '{"query": "{ viewer { username } }", "operationName": 7}',
+     '{"query": "{ viewer { username } }", "variables": {"a": NaN}}',
+     '{"query": "{ viewer { username } }", "operationName": 7}',
      '{"query": "{ viewer { username } }", "variables": {"a": ' + "9" * 5_000 + "}}",
      '{"query": "{ viewer { username } }", "variables": {"a": "\\u0000"}}',
      '{"query": "{ viewer { username } }", "variables": {"a": "\\ud800"}}', b"\xff\xfe{}"],
@@ -160,20 +161,19 @@ def test_only_a_session_issues_tokens(api: Api) -> None:
 
 
 # --------------------------------------------------------------------------------------------------- limits
-def nested_fragments(levels: int) -> str:
-    """Each fragment spreads the next one twice: 2 ** levels fields when expanded."""
-    spreads = " ".join(
-        f"fragment F{i} on Query {{ ...F{i + 1} ...F{i + 1} }}" for i in range(levels)
-    )
-    return f"{{ ...F0 }} {spreads} fragment F{levels} on Query {{ viewer {{ username }} }}"
+def nested_fragments(levels: int, last: str) -> str:
+    """Each fragment spreads the next one twice: 2 ** levels selections when expanded."""
+    spreads = " ".join(f"fragment F{i} on Query {{ ...F{i + 1} ...F{i + 1} }}" for i in range(levels))
+    return f"{{ ...F0 }} {spreads} fragment F{levels} on Query {{ {last} }}"
 
 
 BOMBS = {
     "tokens": ("{ viewer { " + "username " * 1_001 + "} }", "BAD_QUERY"),
     "depth": ("{ viewer " + "{ organisation " * 9 + "{ name" + " }" * 10 + " }", "DEPTH_LIMIT"),
     "braces": ("{ a " * 490, "BAD_QUERY"),
-    "closed braces": ("{ a " * 333 + "}" * 333, "DEPTH_LIMIT"),
-    "lists": ("{ node(id: " + "[" * 480 + "]" * 480 + ") { id } }", "DEPTH_LIMIT"),
+    "closed braces": ("{ a " * 333 + "}" * 333, "BAD_QUERY"),
+    "lists": ("{ node(id: " + "[" * 480 + "]" * 480 + ") { id } }", "BAD_QUERY"),
+    "shallow lists": ("{ node(id: " + "[" * 9 + "]" * 9 + ") { id } }", "DEPTH_LIMIT"),
     "aliases": ("{ " + " ".join(f"a{i}: viewer {{ username }}" for i in range(16)) + " }", "ALIASES_LIMIT"),
     "directives": ("{ viewer { username " + "@include(if: true) " * 6 + "} }", "DIRECTIVES_LIMIT"),
     "nodes": ("{ viewer { " + "username " * 200 + "} }", "NODES_LIMIT"),
@@ -186,7 +186,8 @@ BOMBS = {
         ) + " }",
         "ALIASES_LIMIT",
     ),
-    "fragments": (nested_fragments(30), "WORK_LIMIT"),
+    "fragments": (nested_fragments(30, "viewer { username }"), "NODES_LIMIT"),
+    "fragments without fields": (nested_fragments(30, "...Nosuch"), "WORK_LIMIT"),
     "introspection": (
         "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }",
         "COST_LIMIT",
@@ -248,8 +249,16 @@ def test_the_rules_of_the_specification_hold(api: Api, query: str) -> None:
     assert "data" not in answer.body
 
 
-@pytest.mark.parametrize("query", ["{ viewr { username } }", "{ viewer { user } }", "{ listings(stat: OPEN) { totalCount } }",
-                                   "{ listings(state: OPN) { totalCount } }", "query($x: Listin) { viewer { username } }"])  # fmt: skip
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ viewr { username } }",
+        "{ viewer { user } }",
+        "{ listings(stat: OPEN) { totalCount } }",
+        "{ listings(state: OPN) { totalCount } }",
+        "query($x: Listin) { viewer { username } }",
+    ],
+)
 def test_no_suggestions(api: Api, query: str) -> None:
     answer = api.ask(query)
 
@@ -299,9 +308,7 @@ def test_internal_errors_are_masked_and_logged(api: Api, broken: None, caplog: p
     assert any(record.exc_info and "secret" in str(record.exc_info[1]) for record in caplog.records)
 
 
-def test_a_relation_without_a_loader_raises(
-    api: Api, broken: None, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_relation_without_a_loader_raises(api: Api, broken: None, caplog: pytest.LogCaptureFixture) -> None:
     """The event loop has no database, so N+1 cannot ship."""
     deal_rated(api.user)
 
@@ -369,7 +376,9 @@ def test_a_bid_beyond_the_cash_is_a_user_error() -> None:
 
     refused = api.attempt("bidPlace", "bid { id }", given)["userErrors"]
     high = api.attempt("bidPlace", "bid { id }", {**given, "yieldTicks": auction.reserve_ticks + 1})["userErrors"]
-    euros = api.attempt("bidPlace", "bid { id }", {**given, "amount": {"minorUnits": "1", "currency": "EUR"}})["userErrors"]
+    euros = api.attempt("bidPlace", "bid { id }", {**given, "amount": {"minorUnits": "1", "currency": "EUR"}})[
+        "userErrors"
+    ]
 
     assert [(error["code"], error["field"]) for error in refused] == [("insufficient_cash", "amount")]
     assert [(error["code"], error["field"]) for error in high] == [("above_reserve", "yieldTicks")]
@@ -411,7 +420,9 @@ def test_bigint_has_64_bits_and_no_fraction() -> None:
 def test_filters_refuse_what_no_loan_can_have(api: Api) -> None:
     world = way.parties()
     way.rate(world)
-    query = "query($p: ID!, $f: LoanFilterInput) { loans(poolId: $p, filter: $f) { totalCount edges { node { rate } } } }"
+    query = (
+        "query($p: ID!, $f: LoanFilterInput) { loans(poolId: $p, filter: $f) { totalCount edges { node { rate } } } }"
+    )
     ask = world.originator.ask
 
     everything = ask(query, p=world.ids["pool"], f={}).data["loans"]["totalCount"]
@@ -511,7 +522,8 @@ def test_upload_then_import_once(api: Api) -> None:
     ("name", "content"),
     [("empty", b""), ("no table", b"hello"), ("binary", bytes(range(256)) * 10), ("columns", b"a,b\n1,2\n"),
      ("delimiter", b"loan_amnt;int_rate;term\n1000;5%;36 months\n"),
-     ("negative", b"loan_amnt,int_rate,term\n-5,5%,36 months\n"), ("rate", b"loan_amnt,int_rate,term\n1000,400%,36 months\n")],
+     ("negative", b"loan_amnt,int_rate,term\n-5,5%,36 months\n"),
+     ("rate", b"loan_amnt,int_rate,term\n1000,400%,36 months\n")],
 )  # fmt: skip
 def test_a_bad_tape_is_a_user_error_and_leaves_nothing(api: Api, name: str, content: bytes) -> None:
     status, answer = api.upload(content)

@@ -12,20 +12,20 @@ from typing import Any
 
 import graphene
 import pytest
+from django.apps import apps
+from graphql import GraphQLField, GraphQLObjectType, get_named_type, is_leaf_type
+from graphql_relay import from_global_id, to_global_id
+
 from accounts.models import ApiToken, Role
 from accounts.services import token_issue
 from config.graphql import schema as root
 from config.graphql import view
 from config.graphql.enforcement import bind, fields_of, unplaced
 from config.graphql.policy import PAGED, POLICY, TYPES, table
-from django.apps import apps
-from graphql import GraphQLField, GraphQLObjectType, get_named_type, is_leaf_type
-from graphql_relay import from_global_id, to_global_id
 from marketplace.models import Listing
 from marketplace.services import auction_close, listing_create
 from pooling.models import TapeUpload
 from pooling.services import deal_create, pool_create, tape_import
-
 from tests.api import world as way
 from tests.api.api import Api, mutation, usd
 from tests.services.factories import deal_rated, key, market, market_with_bids
@@ -73,7 +73,8 @@ def readable() -> list[tuple[str, str]]:
 
 def path_to(kind: str, role: str | None) -> Path | None:
     """The shortest way from Query to a type, by fields that the role may ask for (None: by any field)."""
-    seen, queue = {"Query"}, [("Query", ())]
+    seen = {"Query"}
+    queue: list[tuple[str, Path]] = [("Query", ())]
     while queue:
         here, path = queue.pop(0)
         if here == kind:
@@ -92,6 +93,7 @@ def path_to(kind: str, role: str | None) -> Path | None:
 def query_for(path: Path, field: GraphQLField, ids: dict[str, str]) -> str:
     """The query that asks for the field at the end of `path` alone."""
     arguments = {
+        **{name: "(first: 3)" for name, root in SCHEMA.type_map["Query"].fields.items() if "first" in root.args},
         "loans": f'(poolId: "{ids["pool"]}")',
         "auctionResult": f'(auctionId: "{ids["auction"]}")',
         "node": f'(id: "{ids["listing"]}")',
@@ -128,7 +130,7 @@ def test_role_reads_what_its_policy_names_and_nothing_else(role: str) -> None:
     for kind, name in readable():
         way_there = path_to(kind, role)
         path = (*(way_there if way_there is not None else path_to(kind, None) or ()), name)
-        field = SCHEMA.type_map[kind].fields[name]  # type: ignore[attr-defined]
+        field = SCHEMA.type_map[kind].fields[name]
         answer = api.ask(query_for(path, field, world.ids))
         allowed = role in POLICY[f"{kind}.{name}"] and way_there is not None
         values = list(reached(answer.body.get("data"), path))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from accounts.selectors import audit_verify
 from investors.selectors import ledger_drift, ledger_imbalance
-
 from tests.api import world as way
 from tests.api.api import Api
 
@@ -95,7 +95,9 @@ def _bids_are_sealed(world: way.World) -> None:
 
 
 def _everybody_sees_the_result(world: way.World) -> None:
-    result = "query($id: ID!) { auctionResult(auctionId: $id) { state bids demand { yieldTicks amount { minorUnits } } } }"
+    result = (
+        "query($id: ID!) { auctionResult(auctionId: $id) { state bids demand { yieldTicks amount { minorUnits } } } }"
+    )
     for api in (world.rival, world.analyst, world.originator, world.operator):
         assert api.ask(result, id=world.ids["auction"]).data["auctionResult"]["bids"] == 2
     held = world.investor.ask(
@@ -106,9 +108,7 @@ def _everybody_sees_the_result(world: way.World) -> None:
              transfers(first: 50) { edges { node { direction kind asset amount } } } }"""
     ).data
     allotted = held["allocations"]["edges"][0]["node"]
-    assert held["positions"] == [
-        {"tranche": "A", "originalBalance": allotted["amount"], "deal": {"name": "Deal one"}}
-    ]
+    assert held["positions"] == [{"tranche": "A", "originalBalance": allotted["amount"], "deal": {"name": "Deal one"}}]
     assert held["cashAccount"]["held"]["minorUnits"] == "0"
     spent = int(allotted["trade"]["cash"]["minorUnits"])
     assert int(held["cashAccount"]["available"]["minorUnits"]) == way.CASH - spent

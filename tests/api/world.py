@@ -7,12 +7,12 @@ import io
 from dataclasses import dataclass, field
 from typing import Any
 
-from accounts.models import Role
 from graphql_relay import from_global_id
+
+from accounts.models import Role
 from pooling.tapes.generator import generate_tape
 from rating.models import RatingRun
 from runs.services import run_until_done
-
 from tests.api.api import Api, usd
 from tests.services.factories import party
 

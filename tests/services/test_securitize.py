@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+
 from investors.models import Transfer
 from investors.selectors import ledger_drift, ledger_imbalance
 from marketplace.models import Listing
@@ -17,6 +18,7 @@ from pooling.engine.deal import default_template
 from pooling.models import Deal, Loan, Pool, TapeUpload, TapeVersion
 from pooling.tapes import write_generated_tape
 from rating.models import RatingRun
+from runs.models import Run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -103,7 +105,9 @@ def test_a_bad_file_ends_with_one_sentence_and_status_2_and_leaves_no_tape(case:
 
     sentence = str(refusal.value)
     assert refusal.value.returncode == 2
-    assert words in sentence and sentence.endswith(".") and "\n" not in sentence, sentence
+    assert words in sentence
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
     assert "/" not in sentence.replace("bad.csv", "")
     kept = [model.objects.count() for model in (TapeVersion, Loan, Pool, Deal, RatingRun, Listing)]
     assert kept == [0] * 6
@@ -117,10 +121,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_a_spec_with_an_unknown_key_names_its_path(tape: Path, tmp_path: Path) -> None:
-    spec = default_template(
-        name="x", currency="USD", cut_off="2026-04-30", closing="2026-05-21", first_payment="2026-06-21",
-        legal_final="2034-06-21",
-    ).to_json()  # fmt: skip
+    spec = template()
     spec["tranches"][0]["balnce"] = 5
     path = tmp_path / "spec.json"
     path.write_text(json.dumps(spec))
@@ -130,6 +131,58 @@ def test_a_spec_with_an_unknown_key_names_its_path(tape: Path, tmp_path: Path) -
 
     assert refusal.value.returncode == 2
     assert Deal.objects.count() == 0
+
+
+def template() -> dict[str, Any]:
+    return default_template(
+        name="x", currency="USD", cut_off="2026-04-30", closing="2026-05-21", first_payment="2026-06-21",
+        legal_final="2034-06-21",
+    ).to_json()  # fmt: skip
+
+
+def test_a_given_capital_structure_is_rated_and_priced_as_it_stands(tape: Path, tmp_path: Path) -> None:
+    spec = template()
+    for tranche, balance in zip(spec["tranches"], (400_000_000, 60_000_000, 40_000_000), strict=True):
+        tranche |= {"balance": balance, "coupon": 0.05}
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(spec))
+
+    securitize(tape, deal=path, json=tmp_path / "out.json")
+
+    rows = json.loads((tmp_path / "out.json").read_text())["tranches"]
+    assert [row["balance"] for row in rows[:3]] == [4_000_000.0, 600_000.0, 400_000.0]
+    assert [row["coupon"] for row in rows[:3]] == [0.05] * 3
+
+
+@pytest.mark.parametrize("case", ["some balances", "early legal final"])
+def test_a_spec_that_cannot_be_solved_is_refused_in_words(case: str, tape: Path, tmp_path: Path) -> None:
+    spec = template()
+    if case == "some balances":
+        spec["tranches"][0]["balance"], words = 100_000, "class B has no balance while others have"
+    else:
+        spec["dates"]["legal_final"], words = "2027-06-21", "dates.legal_final allows 13 payments"
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(spec))
+
+    with pytest.raises(CommandError, match=words) as refusal:
+        securitize(tape, deal=path)
+
+    assert refusal.value.returncode == 2
+    assert RatingRun.objects.count() == 0
+
+
+def test_a_target_out_of_reach_fails_the_run_at_once_with_its_reason(tape: Path, tmp_path: Path) -> None:
+    spec = template()
+    spec["fees"][0]["rate"] = 0.5  # the servicer takes more than the loans pay
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(spec))
+
+    with pytest.raises(CommandError, match=r"cannot be solved: targets: class A reaches AA at no size") as refusal:
+        securitize(tape, deal=path)
+
+    assert refusal.value.returncode == 2
+    assert Run.objects.get(kind="pricing.structure").chunks.get().attempt == 1
+    assert Listing.objects.count() == 0
 
 
 @pytest.mark.parametrize(("option", "value"), [("scenarios", 1000), ("as_of", "yesterday"), ("as_of", "2019-13")])

@@ -11,11 +11,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from accounts.errors import ApplicationError
-from accounts.models import IdempotencyClaim
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.errors import ApplicationError
+from accounts.models import IdempotencyClaim, User
+from config.serving import serve_until_interrupted, server_on
+from config.wsgi import application
 from marketplace.cast import Cast, cast_create, demo_password
 from marketplace.console import console_progress
 from marketplace.models import Listing
@@ -23,9 +26,6 @@ from marketplace.pipeline import Job, Stopwatch, securitize
 from marketplace.report import deal_report, render
 from pooling.tapes import write_generated_tape
 from runs.worker import InProcessWorker
-
-from config.serving import server_on, serve_until_interrupted
-from config.wsgi import application
 
 BAD_INPUT = 2
 KEY = "demo"
@@ -89,7 +89,9 @@ class Command(BaseCommand):
     def _welcome(self, cast: Cast, port: int) -> None:
         self.stdout.write(f"\nGlasspool is at  http://127.0.0.1:{port}/    (Ctrl-C stops it)\n")
         self.stdout.write(f"Sign in with the password  {demo_password()}  as one of")
-        for user in (cast.originator, cast.investor, cast.analyst, cast.operator):
+        # An investor that has bought something, so that its pages show what they are for.
+        holder = User.objects.filter(organisation__trades__isnull=False).order_by("pk").first()
+        for user in (cast.originator, holder or cast.investor, cast.analyst, cast.operator):
             self.stdout.write(f"  {user.username:<12}{user.organisation}")
         self.stdout.flush()
 
