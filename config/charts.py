@@ -89,7 +89,7 @@ def loss_figure(edges: Sequence[float], mass: Sequence[float], marks: Sequence[M
         )  # fmt: skip
         figure.add_annotation(
             x=100 * mark.at, y=1 - 0.075 * level, yref="paper", text=mark.text, showarrow=False, xanchor="left",
-            yanchor="top", xshift=3, font={"color": mark.colour, "size": 11},
+            yanchor="top", xshift=3, font={"color": INK, "size": 11},
         )  # fmt: skip
     figure.update_xaxes(title_text="loss of the pool, % of cut-off balance", range=[0, 100 * high * 1.18])
     figure.update_yaxes(title_text="probability, %")
@@ -121,7 +121,7 @@ def balance_figure(
         place = _shoulder(series, 0.62 if series and series[0] > top / 3 else 0.9)
         figure.add_annotation(
             x=months[place], y=series[place] / MILLION, text=name, showarrow=False, xanchor="left", yanchor="bottom",
-            xshift=4, font={"color": colour, "size": 12},
+            xshift=4, font={"color": INK, "size": 12},
         )  # fmt: skip
     end = max((i for i, value in enumerate(pool) if value > 0.002 * top), default=len(months) - 1)
     figure.update_xaxes(title_text="month after closing", range=[0, months[end] + 1])
@@ -148,8 +148,8 @@ def demand_figure(
     level = supply / 100 / MILLION
     figure.add_hline(y=level, line={"color": INK, "width": 1, "dash": "dot"})
     figure.add_annotation(
-        x=0, xref="paper", y=level, text=f"supply {level:,.2f} m", showarrow=False, xanchor="left", yanchor="bottom",
-        font={"color": INK, "size": 11},
+        x=1, xref="paper", y=level, text=f"supply {level:,.2f}", showarrow=False, xanchor="right", yanchor="bottom",
+        font={"color": INK, "size": 11}, bgcolor="#ffffff", borderpad=1,
     )  # fmt: skip
     lower = guide if clearing is None else min(guide, clearing)
     for ticks, text, colour in ((guide, "guide", MUTED), (clearing, "clears", ACCENT)):
@@ -160,7 +160,7 @@ def demand_figure(
                                   yanchor="bottom", font={"color": colour, "size": 11},
                                   xanchor="right" if ticks == lower else "left")  # fmt: skip
     figure.update_xaxes(title_text="yield, % a year")
-    figure.update_yaxes(title_text="cumulated demand, millions")
+    figure.update_yaxes(title_text="demand, millions")
     return _json(figure)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +21,9 @@ from pooling.engine.selection import DEFAULT_RULES, concentrations, rules_from_j
 from pooling.engine.stratification import stratify_all
 from pooling.models import TapeVersion
 from pooling.tapes import SealedRows, age_align, outcomes, pool_frame, realised_loss
+
+
+RATE_DECIMALS = 6  # as the register keeps them
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +96,7 @@ def collateral_of(
         reasons = "; ".join(f"{count:,} {reason}" for reason, count in selection.excluded.items())
         raise ApplicationError(f"No loan is eligible ({reasons}); relax the rules.", code="pool_empty", field="rules")
     eligible = frame[selection.mask].reset_index(drop=True)
-    loans = aligned.loans.take(selection.mask)
+    loans = as_disclosed(aligned.loans.take(selection.mask))
     return Collateral(
         loans=loans,
         as_of=as_of,
@@ -104,6 +107,14 @@ def collateral_of(
         stratifications=_stratifications(eligible),
         realised_loss=_realised(rows, loans),
     )
+
+
+def as_disclosed(loans: LoanArrays) -> LoanArrays:
+    """The loans to the precision in which they are disclosed: rates to six decimals, scores in whole points.
+
+    A rating made from these can be made again by anyone who holds the disclosed table.
+    """
+    return replace(loans, rate=np.round(loans.rate, RATE_DECIMALS), score=np.floor(loans.score))
 
 
 def _stratifications(frame: pd.DataFrame) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts.errors import ApplicationError
+from accounts.errors import ApplicationError, NotFound
 from accounts.models import Organisation, Role, User
 from accounts.selectors import require_role
 from accounts.services import audit_record, claim
@@ -38,6 +38,12 @@ LONGEST_NAME = 200
 def originator_of(user: User) -> Organisation:
     """The organisation of an originator's user; anyone else is refused."""
     return Organisation.objects.get(users=require_role(user, Role.ORIGINATOR))
+
+
+def own(row: TapeUpload | TapeVersion | Pool | Deal, organisation: Organisation, what: str) -> None:
+    """NotFound unless the row is the organisation's own: what is not yours does not exist for you."""
+    if row.organisation_id != organisation.pk:
+        raise NotFound(what)
 
 
 def tape_upload(*, user: User, filename: str, stream: Iterable[bytes], idempotency_key: str) -> TapeUpload:
@@ -67,6 +73,7 @@ def tape_import(*, user: User, upload: TapeUpload, idempotency_key: str) -> Tape
     ApplicationError when the file cannot be read, no row is acceptable, or a loan has an open owner already.
     """
     organisation = originator_of(user)
+    own(upload, organisation, "upload")
     checked = check_tape(read_tape(artefact_path(upload.path), name=upload.filename))
     if checked.accepted == 0:
         first = checked.issues[0].sentence if checked.issues else ""
@@ -150,6 +157,7 @@ def _register(tape: TapeVersion, checked: CheckedTape) -> None:
 def tape_withdraw(*, user: User, tape: TapeVersion, idempotency_key: str) -> TapeVersion:
     """Close the register entries of a tape that no pool uses, so that its loans may be offered again."""
     organisation = originator_of(user)
+    own(tape, organisation, "tape")
     with transaction.atomic():
         claimed = claim(
             organisation=organisation, key=idempotency_key, verb="tape_withdraw", params={"tape": str(tape.pk)}
@@ -180,9 +188,10 @@ def pool_create(
     Outcomes of the tape serve only to set the realised loss beside a later prediction.
     """
     organisation = originator_of(user)
+    own(tape, organisation, "tape")
     collateral = collateral_of(tape, as_of=as_of, rules=rules)
     path, loans_digest, _ = artefact_store([loans_to_bytes(collateral.loans)], suffix=".loans")
-    params = {"tape": str(tape.pk), "as_of": as_of, "rules": digest(json.dumps(collateral.rules).encode())}
+    params = {"tape": str(tape.pk), "name": name, "as_of": as_of, "rules": digest(json.dumps(collateral.rules).encode())}
     with transaction.atomic():
         claimed = claim(organisation=organisation, key=idempotency_key, verb="pool_create", params=params)
         if not claimed.fresh:
@@ -227,6 +236,7 @@ def deal_create(
 ) -> Deal:
     """A deal over a pool. spec: a DealSpec as JSON, or None for the default template closing on `closing`."""
     organisation = originator_of(user)
+    own(pool, organisation, "pool")
     try:
         if spec is None:
             dates = deal_dates(pool, closing or timezone.localdate())
@@ -248,7 +258,11 @@ def deal_create(
             organisation=organisation,
             key=idempotency_key,
             verb="deal_create",
-            params={"pool": str(pool.pk), "spec": parsed.content_hash() if spec is not None else "default"},
+            params={
+                "pool": str(pool.pk),
+                "name": name,
+                "spec": parsed.content_hash() if spec is not None else f"default {closing}",
+            },
         )
         if not claimed.fresh:
             return Deal.objects.get(pk=claimed.subject_id)

@@ -11,7 +11,7 @@ from accounts.services import audit_record, claim
 from pooling.artefacts import artefact_path
 from pooling.engine.deal import DealSpec
 from pooling.models import Deal, DealVersion, Pool, TapeUpload
-from pooling.services import originator_of
+from pooling.services import originator_of, own
 from pooling.tapes import OutcomeFrame, check_tape, month_number, outcomes, read_tape
 from rating.engine.calibration import calibrated_model
 from rating.engine.curves import documented_model
@@ -39,7 +39,9 @@ def credit_model_calibrate(*, user: User, history: TapeUpload, pool: Pool) -> Cr
     Every loan of the history is right-censored in the month before the pool's first loan was issued (or at the
     history's own end, if that is earlier): nothing that became known later, and no outcome of the pool, enters.
     """
-    originator_of(user)
+    organisation = originator_of(user)
+    own(history, organisation, "upload")
+    own(pool, organisation, "pool")
     frame = outcomes(check_tape(read_tape(artefact_path(history.path), name=history.filename)))
     if frame is None:
         raise ApplicationError(
@@ -88,6 +90,7 @@ def rating_request(
 ) -> RatingRun:
     """Start the simulation of a deal's pool; structuring and pricing follow it. Progress: rating.selectors."""
     organisation = originator_of(user)
+    own(deal, organisation, "deal")
     low, high = SCENARIO_LIMITS
     if not low <= scenarios <= high or scenarios & (scenarios - 1):
         raise ApplicationError(

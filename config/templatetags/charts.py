@@ -42,7 +42,7 @@ def loss_chart(rating: Mapping[str, Any], classes: Sequence[Any], realised: Deci
     if realised is not None:
         marks.append(Mark(float(realised), f"realised {realised:.1%}", RED, "dash"))
     histogram = simulation["histogram"]
-    subtitle = "lines: expected loss, and where each class attaches"
+    subtitle = "with attachment points"
     return _chart("loss", "Loss distribution", subtitle, loss_figure(histogram["edges"], histogram["mass"], marks))
 
 
@@ -52,7 +52,7 @@ def balance_chart(rating: Mapping[str, Any], classes: Sequence[Any]) -> dict[str
     base = rating["collateral"]
     series = [(row.name, row.slot, base["balances"][row.name]) for row in classes if row.name in base["balances"]]
     figure = balance_figure(base["month"], base["pool_balance"], series)
-    return _chart("balances", "Collateral and notes", "balance by month, millions, scenario-mean flows", figure)
+    return _chart("balances", "Collateral and notes", "base case, by month", figure)
 
 
 @register.inclusion_tag("components/chart.html")
@@ -60,7 +60,7 @@ def demand_chart(auction: Any, result: Any) -> dict[str, Any]:
     """What was bid for a class, cumulated from the lowest yield."""
     figure = demand_figure(result.demand, result.supply, result.guide_ticks, result.clearing_ticks, auction.seniority)
     return _chart(
-        f"demand-{auction.tranche}", f"Class {auction.tranche}", "bids cumulated from the lowest yield", figure, 220
+        f"demand-{auction.tranche}", f"Class {auction.tranche}", "bids cumulated from the lowest yield", figure, 230
     )
 
 

@@ -87,6 +87,13 @@ def words(name: str) -> str:
 
 
 @register.filter
+def band(name: str) -> str:
+    """A stratum's name, short: "8 % to below 10 %" as "8 to <10 %"."""
+    low, between, high = words(name).partition(" to below ")
+    return f"{low.removesuffix(' %')} to <{high}" if between else low
+
+
+@register.filter
 def when(moment: datetime | None) -> str:
     """A moment, UTC, to the minute."""
     return NONE if moment is None else f"{moment:%Y-%m-%d %H:%M}"

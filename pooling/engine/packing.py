@@ -67,8 +67,12 @@ def flows_from_bytes(data: bytes | memoryview) -> PoolFlows:
 
 
 def loans_to_bytes(loans: LoanArrays) -> bytes:
-    """The bytes of a LoanArrays."""
-    return pack("loan_arrays", {field.name: getattr(loans, field.name) for field in fields(LoanArrays)})
+    """The bytes of a LoanArrays. Texts are as wide as the longest one here, whatever they were cut out of."""
+    columns = {field.name: getattr(loans, field.name) for field in fields(LoanArrays)}
+    return pack(
+        "loan_arrays",
+        {name: np.array(column.tolist()) if column.dtype.kind == "U" else column for name, column in columns.items()},
+    )
 
 
 def loans_from_bytes(data: bytes | memoryview) -> LoanArrays:
