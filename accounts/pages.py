@@ -63,13 +63,12 @@ class ActionForm(forms.Form):
     key = forms.CharField(max_length=120, widget=forms.HiddenInput, initial=new_key)
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, label_suffix="", **options)
+        super().__init__(*args, **{"label_suffix": "", **options})
 
     def refuse(self, error: ApplicationError) -> None:
         """Show a service's refusal beside the field it names; the form keeps what was typed."""
         if error.code == "idempotency_conflict":
-            self.data = self.data.copy()
-            self.data["key"] = new_key()
+            self.data = {**self.data, "key": new_key()}
             self.add_error(None, "This form was sent before with other values. Check it and send it again.")
             return
         named = (error.field or "").split(".")[-1]
@@ -102,7 +101,7 @@ class AmountField(forms.DecimalField):
         super().__init__(max_digits=15, decimal_places=2, min_value=Decimal("0.01"), **options)
         self.widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off", "class": "num"})
 
-    def clean(self, value: Any) -> int | None:  # type: ignore[override]  # cents leave the form, not a Decimal
+    def clean(self, value: Any) -> int | None:  # cents leave the form, not a Decimal
         text = "".join(str(value or "").split()).replace(",", "")
         amount = super().clean(text)
         return None if amount is None else int(amount * CENTS)

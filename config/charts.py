@@ -7,7 +7,7 @@ it needs no script.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -24,6 +24,8 @@ RED = "#b3261e"
 BLUES = ("#0a3161", "#1f63ad", "#5d9bd6", "#93bfe6", "#b9d6ef", "#d5e6f6")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 MILLION = 1e6
+# Width of a letter of a label as a share of the loss axis, on the narrowest chart of the site.
+LETTER = 0.026
 
 _AXIS = {
     "gridcolor": LINE,
@@ -100,7 +102,7 @@ def _levels(marks: Sequence[Mark], high: float) -> list[tuple[int, Mark]]:
     """Each mark with a row for its label, so that neighbours do not write over each other."""
     placed: list[tuple[int, Mark]] = []
     for mark in sorted(marks, key=lambda each: each.at):
-        taken = {row for row, other in placed if mark.at - other.at < 0.26 * high}
+        taken = {row for row, other in placed if mark.at - other.at < LETTER * len(other.text) * high}
         placed.append((next(row for row in range(len(marks) + 1) if row not in taken), mark))
     return placed
 
@@ -178,7 +180,7 @@ class Block:
 
 
 def structure_blocks(
-    rows: Sequence[Mapping[str, Any] | Any], shares: Sequence[float], slots: Sequence[int | None], *, height: float,
+    rows: Sequence[Any], shares: Sequence[float], slots: Sequence[int | None], *, height: float,
     top: float, gap: float,
 ) -> list[Block]:  # fmt: skip
     """Stack the classes, senior on top, heights in true proportion; labels at least `gap` pixels apart."""

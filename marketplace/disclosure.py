@@ -8,17 +8,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from accounts.models import Role
+from accounts.models import Role, User
 from investors.selectors import Viewer, organisation_of
-from marketplace.selectors import listings_visible
+from marketplace.models import Listing
+from marketplace.selectors import CLEARED, listings_visible
 from pooling.models import Deal, DealVersion, Loan, Pool
 from pooling.selectors import deal_versions_visible, deals_visible, loans_visible, pools_visible
 from pricing.models import PriceReport
 from pricing.selectors import price_reports_visible
 from rating.models import RatingReport
 from rating.selectors import rating_reports_visible
+
+
+def realised_disclosed(viewer: Viewer, listing: Listing) -> dict[str, float] | None:
+    """{"loss", "quantile_of_prediction"} of a finished pool, or None. To investors only after the auction is
+    cleared: what the loans of an age-aligned pool have lost would tell a bidder the answer.
+    """
+    role = viewer.role if isinstance(viewer, User) else None
+    if role in (Role.ORIGINATOR, Role.ANALYST) or listing.state in CLEARED:
+        found: dict[str, float] | None = listing.rating_report.realised
+        return found
+    return None
 
 
 def _frozen(viewer: Viewer, column: str, *, opened: bool = False) -> QuerySet[Any]:
@@ -41,10 +53,11 @@ def deals_disclosed(viewer: Viewer) -> QuerySet[Deal]:
 
 
 def deal_versions_disclosed(viewer: Viewer) -> QuerySet[DealVersion]:
-    """Every version of an own deal; of a listed deal the frozen one."""
+    """Every version of an own deal; of a listed deal the frozen one and the template it was solved from."""
     if _originates(viewer):
         return deal_versions_visible(viewer)
-    return DealVersion.objects.filter(pk__in=_frozen(viewer, "deal_version"))
+    frozen = Q(pk__in=_frozen(viewer, "deal_version"))
+    return DealVersion.objects.filter(frozen | Q(pk__in=_frozen(viewer, "rating_report__rating_run__template")))
 
 
 def pools_disclosed(viewer: Viewer) -> QuerySet[Pool]:

@@ -9,6 +9,7 @@ from django import forms
 
 from accounts.pages import ActionForm, AmountField
 from marketplace.services.prices import TICKS_PER_UNIT
+from pooling.selectors import LoanFilters
 
 TICKS_PER_PERCENT = TICKS_PER_UNIT // 100
 
@@ -20,7 +21,7 @@ class YieldField(forms.DecimalField):
         super().__init__(max_digits=7, decimal_places=3, min_value=Decimal("0.001"), **options)
         self.widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off", "class": "num"})
 
-    def clean(self, value: Any) -> int | None:  # type: ignore[override]  # ticks leave the form, not a Decimal
+    def clean(self, value: Any) -> int | None:  # ticks leave the form, not a Decimal
         percent = super().clean(value)
         return None if percent is None else int(percent * TICKS_PER_PERCENT)
 
@@ -58,12 +59,14 @@ class LoanFilterForm(forms.Form):
         for name in ("rate_min", "rate_max"):
             self.fields[name].widget = forms.TextInput(attrs={"inputmode": "decimal", "class": "num"})
 
-    def filters(self) -> dict[str, Any]:
-        """The filters as the selector takes them."""
-        values = {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
-        if "term" in values:
-            values["term"] = int(values["term"])
-        for name in ("rate_min", "rate_max"):
-            if name in values:
-                values[name] = values[name] / 100
-        return values
+    def filters(self) -> LoanFilters:
+        """The filters as the selector takes them: rates as fractions; what is empty is left out."""
+        values = self.cleaned_data
+        found = LoanFilters(grade=values["grade"], state=values["state"], purpose=values["purpose"])
+        if values["term"]:
+            found["term"] = int(values["term"])
+        if values["rate_min"] is not None:
+            found["rate_min"] = values["rate_min"] / 100
+        if values["rate_max"] is not None:
+            found["rate_max"] = values["rate_max"] / 100
+        return found

@@ -22,7 +22,6 @@ from pooling.engine.stratification import stratify_all
 from pooling.models import TapeVersion
 from pooling.tapes import SealedRows, age_align, outcomes, pool_frame, realised_loss
 
-
 RATE_DECIMALS = 6  # as the register keeps them
 
 

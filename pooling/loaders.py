@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from django.db.models import QuerySet
 
-from accounts.graphql.loaders import ChildrenLoader, FirstChildrenLoader, RowLoader
+from accounts.graphql.loaders import ChildrenLoader, FirstChildrenLoader, Loader, RowLoader
 from pooling.models import Deal, DealVersion, Loan, Pool, TapeUpload, TapeVersion
 
 
@@ -24,6 +27,15 @@ class PoolLoader(RowLoader):
     """A pool by id."""
 
     model = Pool
+
+
+class TapeRootLoader(Loader[Any, str]):
+    """The Merkle root of the tape behind a visible pool, by pool: whoever sees the pool may check what it is cut from,
+    though the tape itself stays with its originator.
+    """
+
+    def read(self, keys: Sequence[Any]) -> Mapping[Any, str]:
+        return dict(self.context.rows(Pool).filter(pk__in=keys).values_list("pk", "tape__root"))
 
 
 class DealLoader(RowLoader):

@@ -12,11 +12,15 @@ from accounts.graphql.context import Context
 from accounts.graphql.mutations import ServiceMutation
 from accounts.graphql.nodes import visible_node
 from pooling.schema import DealType, PoolType, TapeType, TapeUploadType
-from pooling.services import deal_create, pool_create, tape_import
+from pooling.services import deal_create, pool_create, tape_import, tape_withdraw
 
 
 class TapeImportInput(graphene.InputObjectType):
     upload_id = graphene.ID(required=True, description="The answer of POST /api/uploads/.")
+
+
+class TapeWithdrawInput(graphene.InputObjectType):
+    tape_id = graphene.ID(required=True)
 
 
 class PoolCreateInput(graphene.InputObjectType):
@@ -39,6 +43,7 @@ class TapeImport(ServiceMutation):
     """Read, check and seal an uploaded tape. Rejected rows are counted by reason, never dropped in silence."""
 
     input_type = TapeImportInput
+    own_transaction = True
 
     tape = graphene.Field(TapeType)
 
@@ -48,10 +53,24 @@ class TapeImport(ServiceMutation):
         return {"tape": tape_import(user=context.viewer, upload=upload, idempotency_key=key)}
 
 
+class TapeWithdraw(ServiceMutation):
+    """Close the register entries of a tape that no pool uses, so that its loans may be offered again."""
+
+    input_type = TapeWithdrawInput
+
+    tape = graphene.Field(TapeType)
+
+    @classmethod
+    def perform(cls, context: Context, key: str, **values: Any) -> dict[str, Any]:
+        tape = visible_node(TapeType, context, values["tape_id"], "tape")
+        return {"tape": tape_withdraw(user=context.viewer, tape=tape, idempotency_key=key)}
+
+
 class PoolCreate(ServiceMutation):
     """Select the eligible loans of a tape as of a date."""
 
     input_type = PoolCreateInput
+    own_transaction = True
 
     pool = graphene.Field(PoolType)
 
@@ -105,5 +124,6 @@ class Mutation:
     """Mutations of the collateral side."""
 
     tape_import = TapeImport.Field()
+    tape_withdraw = TapeWithdraw.Field()
     pool_create = PoolCreate.Field()
     deal_create = DealCreate.Field()

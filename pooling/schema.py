@@ -20,6 +20,7 @@ from pooling.loaders import (
     LoansOfPoolLoader,
     PoolLoader,
     TapeLoader,
+    TapeRootLoader,
     UploadLoader,
     VersionsOfDealLoader,
 )
@@ -146,7 +147,7 @@ class PoolType(NodeType):
 
     originator = graphene.NonNull(OrganisationType)
     tape = graphene.Field(TapeType, description="For its originator only.")
-    tape_root = graphene.Field(graphene.String, description="Merkle root of the tape; for its originator only.")
+    tape_root = graphene.String(required=True, description="Merkle root of the tape; a listing's manifest names it.")
     balance = graphene.NonNull(Money)
     rules = graphene.NonNull(JSON, description="Eligibility as data.")
     exclusions = listed(Count)
@@ -168,9 +169,8 @@ class PoolType(NodeType):
         return context_of(info).loader(TapeLoader).load(root.tape_id)
 
     @staticmethod
-    async def resolve_tape_root(root: Pool, info: GraphQLResolveInfo) -> str | None:
-        tape = await context_of(info).loader(TapeLoader).load(root.tape_id)
-        return None if tape is None else str(tape.root)
+    def resolve_tape_root(root: Pool, info: GraphQLResolveInfo) -> Any:
+        return context_of(info).loader(TapeRootLoader).load(root.pk)
 
     @staticmethod
     def resolve_balance(root: Pool, info: GraphQLResolveInfo) -> Money | None:
@@ -218,7 +218,7 @@ class DealType(NodeType):
 
     originator = graphene.NonNull(OrganisationType)
     pool = graphene.NonNull(PoolType)
-    versions = graphene.Field(listed(DealVersionType), description="Oldest first; of a listed deal the frozen one.")
+    versions = graphene.Field(listed(DealVersionType), description="Oldest first; of a listed deal the frozen one and its template.")
 
     @staticmethod
     def resolve_originator(root: Deal, info: GraphQLResolveInfo) -> Any:

@@ -191,7 +191,8 @@ def pool_create(
     own(tape, organisation, "tape")
     collateral = collateral_of(tape, as_of=as_of, rules=rules)
     path, loans_digest, _ = artefact_store([loans_to_bytes(collateral.loans)], suffix=".loans")
-    params = {"tape": str(tape.pk), "name": name, "as_of": as_of, "rules": digest(json.dumps(collateral.rules).encode())}
+    rules_digest = digest(json.dumps(collateral.rules).encode())
+    params = {"tape": str(tape.pk), "name": name, "as_of": as_of, "rules": rules_digest}
     with transaction.atomic():
         claimed = claim(organisation=organisation, key=idempotency_key, verb="pool_create", params=params)
         if not claimed.fresh:

@@ -40,9 +40,7 @@ def upload(request: PageRequest) -> HttpResponse:
 
 def _imported(request: PageRequest, form: UploadForm) -> TapeVersion:
     file, key = form.cleaned_data["file"], form.cleaned_data["key"]
-    stored = tape_upload(
-        user=request.user, filename=file.name, stream=file.chunks(), idempotency_key=f"{key}/upload"
-    )
+    stored = tape_upload(user=request.user, filename=file.name, stream=file.chunks(), idempotency_key=f"{key}/upload")
     return tape_import(user=request.user, upload=stored, idempotency_key=f"{key}/import")
 
 

@@ -19,12 +19,21 @@ from pricing.engine.curve import MarketSnapshot
 from pricing.engine.residual import value_residual
 from pricing.engine.tranches import TranchePrice
 from pricing.structuring import ASSET_CLASS, Structure
+from rating.engine.scale import SCALE_VERSION
 from rating.engine.scenarios import ScenarioSet
 from rating.engine.tranches import TrancheRating
 
 Json = dict[str, Any]
 VERSION = "0.1.0"
-ENGINE = "numpy per-loan default times"
+ENGINE = f"glasspool {VERSION}, NumPy per-loan default times"
+
+
+RESIDUAL_BASES = {
+    "scenario_value": "weighted mean over scenarios at Treasury discount factors and the liquidity spread",
+    "base_value": "base-case cash at the loss-adjusted residual yield",
+    "pool_less_classes": "pool at par and the reserve paid in at closing, less the classes at their model prices",
+    "irr_quantiles": "of a buyer at irr_price, which is the base value; annual effective",
+}
 
 
 def rating_result(structure: Structure, scenarios: ScenarioSet, pool_balance: int) -> Json:
@@ -47,6 +56,7 @@ def rating_result(structure: Structure, scenarios: ScenarioSet, pool_balance: in
             },
         },
         "tranches": tranche_rows(structure, pool_balance),
+        "scale": SCALE_VERSION,
         "structure": {
             "converged": structure.solution.converged,
             "iterations": structure.solution.iterations,
@@ -106,13 +116,14 @@ def tranche_rows(structure: Structure, pool_balance: int) -> list[Json]:
 
 def _rated(rating: TrancheRating | None) -> Json:
     if rating is None:
-        keys = "rating rating_interval pd pd_se expected_loss expected_loss_se wal_years converged break_even_multiple"
-        return dict.fromkeys(keys.split())
+        keys = "rating rating_interval pd pd_se pd_upper expected_loss expected_loss_se wal_years converged"
+        return dict.fromkeys([*keys.split(), "break_even_multiple"])
     return {
         "rating": rating.grade,
         "rating_interval": [rating.grade_low, rating.grade_high],
         "pd": rating.pd,
         "pd_se": rating.pd_se,
+        "pd_upper": rating.pd_upper,
         "expected_loss": rating.expected_loss,
         "expected_loss_se": rating.expected_loss_se,
         "wal_years": rating.wal_years,
@@ -123,8 +134,15 @@ def _rated(rating: TrancheRating | None) -> Json:
 
 def price_result(structure: Structure, scenarios: ScenarioSet, snapshot: MarketSnapshot) -> Json:
     """The price report: figures per class, base-case flows per unit of balance, the residual two ways."""
+    base = structure.base
+    classes = {row.name: _finite(row.price) or 0.0 for row in structure.prices}
     residual = value_residual(
-        structure.deal.residual, scenarios.weights, structure.base.residual[:, 0], snapshot
+        structure.deal.residual,
+        scenarios.weights,
+        base.residual[:, 0],
+        snapshot,
+        pool_value=float(structure.base_flows.opening_balance.sum() + base.opening_reserve[0]),
+        class_values={name: classes[name] * float(base.initial_balance[k]) for k, name in enumerate(base.names)},
     )
     return {
         "as_of": snapshot.as_of.isoformat(),
@@ -137,6 +155,10 @@ def price_result(structure: Structure, scenarios: ScenarioSet, snapshot: MarketS
             "scenario_value_se": residual.scenario_value_se,
             "base_value": residual.base_value,
             "residual_yield": residual.residual_yield,
+            "liquidity_spread": residual.liquidity_spread,
+            "pool_less_classes": residual.pool_less_classes,
+            "irr_price": residual.irr_price,
+            "bases": RESIDUAL_BASES,
             "irr_quantiles": {str(p): _finite(value) for p, value in residual.irr_quantiles.items()},
             "mean_cash": residual.mean_cash,
         },
@@ -180,8 +202,6 @@ def manifest(
 ) -> Json:
     """Everything that made a rating and its prices. simulation: parameters and digest of the simulation run."""
     return dict(simulation) | {
-        "glasspool": VERSION,
-        "engine": ENGINE,
         "template_hash": template.content_hash(),
         "spec_hash": structure.spec.content_hash(),
         "snapshot": snapshot.content_hash(),
@@ -198,6 +218,9 @@ def build() -> Json:
     features = np._core._multiarray_umath.__cpu_features__  # type: ignore[attr-defined]
     found = ",".join(sorted(name for name, present in features.items() if present))
     return {
+        "glasspool": VERSION,
+        "engine": ENGINE,
+        "scale": SCALE_VERSION,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,

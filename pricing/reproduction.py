@@ -18,6 +18,7 @@ from pooling.collateral import collateral_of
 from pooling.engine.packing import digest, loans_to_bytes
 from pooling.models import TapeVersion
 from pooling.tapes import canonical_json, leaf_hash, merkle_root
+from pricing.engine.curve import MarketSnapshot
 from pricing.models import PriceReport
 from pricing.reports import build
 from pricing.runs import structuring_result
@@ -62,8 +63,8 @@ def rating_reproduce(report: RatingReport, progress: Callable[[int, int], None] 
     flows = simulation_reduce(simulation.params, parts)
     if same:
         yield Check("simulated flows", digest(flows) == stored["flows_digest"], "bytes", digest(flows))
-    again = structuring_result(rating_run, flows)
-    prices = PriceReport.objects.get(rating_report=report)
+    prices = PriceReport.objects.select_related("snapshot").get(rating_report=report)
+    again = structuring_result(rating_run, flows, MarketSnapshot.from_json(prices.snapshot.payload))
     for name, found, kept in (
         ("deal spec", again["spec"], report.deal_version.spec),
         ("rating", again["rating"], report.result),

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from accounts.errors import ApplicationError
 from pooling.engine.deal import DealSpec
 from pooling.engine.packing import digest, flows_from_bytes
 from pooling.services import deal_version_create
+from pricing.engine.curve import MarketSnapshot
 from pricing.market import default_snapshot
 from pricing.reports import manifest, price_result, rating_result
 from pricing.services import price_report_create, snapshot_store
 from pricing.structuring import structure_deal
+from rating.engine.losses import LossDistribution
 from rating.models import RatingRun
 from rating.runs import PROPOSAL, STRUCTURING, scenarios_of
 from rating.services import rating_report_create
@@ -28,7 +31,7 @@ def structuring_compute(params: Mapping[str, Any], seed: int, index: int, count:
     )
     if rating_run.simulation.result is None:
         raise ValueError(f"simulation: the run {rating_run.simulation.pk} has no result")
-    return canonical_result(structuring_result(rating_run, bytes(rating_run.simulation.result)))
+    return canonical_result(structuring_result(rating_run, bytes(rating_run.simulation.result), default_snapshot()))
 
 
 def canonical_result(result: Mapping[str, Any]) -> bytes:
@@ -36,11 +39,11 @@ def canonical_result(result: Mapping[str, Any]) -> bytes:
     return json.dumps(result, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def structuring_result(rating_run: RatingRun, simulated: bytes) -> dict[str, Any]:
-    """Spec, rating, prices and manifest that follow from the bytes of a simulation's flows."""
+def structuring_result(rating_run: RatingRun, simulated: bytes, snapshot: MarketSnapshot) -> dict[str, Any]:
+    """Spec, rating, prices and manifest that follow from the bytes of a simulation's flows and a market snapshot."""
     pool, flows = rating_run.deal.pool, flows_from_bytes(simulated)
     scenarios = scenarios_of(rating_run.scenarios, rating_run.seed)
-    template, snapshot = DealSpec.from_json(rating_run.template.spec), default_snapshot()
+    template = DealSpec.from_json(rating_run.template.spec)
     try:
         structure = structure_deal(
             template=template, flows=flows, scenarios=scenarios, snapshot=snapshot, pool_balance=pool.balance
@@ -61,7 +64,16 @@ def structuring_result(rating_run: RatingRun, simulated: bytes) -> dict[str, Any
         "rating": rating_result(structure, scenarios, pool.balance),
         "pricing": price_result(structure, scenarios, snapshot),
         "manifest": manifest(structure=structure, template=template, snapshot=snapshot, simulation=made_by),
+        "snapshot": snapshot.to_json(),
+        "realised": realised_beside(pool.realised_loss, structure.losses),
     }
+
+
+def realised_beside(loss: Decimal | None, losses: LossDistribution) -> dict[str, float] | None:
+    """A finished pool's loss and the weight share of the scenarios that lose no more."""
+    if loss is None:
+        return None
+    return {"loss": float(loss), "quantile_of_prediction": losses.quantile_of(float(loss))}
 
 
 def structuring_reduce(params: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:
@@ -77,9 +89,14 @@ def structuring_complete(run: Run) -> None:
     result = json.loads(bytes(run.result))
     version = deal_version_create(deal=rating_run.deal, spec=DealSpec.from_json(result["spec"]))
     report = rating_report_create(
-        rating_run=rating_run, deal_version=version, result=result["rating"], manifest=result["manifest"]
+        rating_run=rating_run,
+        deal_version=version,
+        result=result["rating"],
+        manifest=result["manifest"],
+        realised=result["realised"],
     )
-    price_report_create(rating_report=report, snapshot=snapshot_store(default_snapshot()), result=result["pricing"])
+    snapshot = snapshot_store(MarketSnapshot.from_json(result["snapshot"]))
+    price_report_create(rating_report=report, snapshot=snapshot, result=result["pricing"])
 
 
 def kinds_register() -> None:

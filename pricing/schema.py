@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,8 @@ from accounts.graphql.nodes import NodeType, visible_node
 from accounts.graphql.scalars import JSON, Decimal
 from pooling.loaders import DealVersionLoader
 from pooling.schema import DealType, DealVersionType, listed
-from pricing.models import PriceReport
+from pricing.loaders import SnapshotLoader
+from pricing.models import MarketSnapshotVersion, PriceReport
 from rating.loaders import RatingReportLoader
 from rating.schema import RatingReportType
 
@@ -38,6 +40,22 @@ class TranchePriceType(graphene.ObjectType):
         return root["yield"]
 
 
+class MarketSnapshotType(graphene.ObjectType):
+    """The dated market figures behind a price: curve, spread grid, stated assumptions, sources."""
+
+    class Meta:
+        name = "MarketSnapshot"
+
+    digest = graphene.String(required=True, description="SHA-256 of the payload as canonical JSON.")
+    as_of = graphene.Date(required=True)
+    payload = graphene.NonNull(JSON, description="Every figure, with its source.")
+
+    @staticmethod
+    def resolve_payload(root: MarketSnapshotVersion, info: GraphQLResolveInfo) -> Any:
+        # It is kept as its canonical text, which is what the digest is over.
+        return json.loads(root.payload) if isinstance(root.payload, str) else root.payload
+
+
 class PriceReportType(NodeType):
     """Prices of the classes of one rated deal version."""
 
@@ -48,7 +66,7 @@ class PriceReportType(NodeType):
 
     deal_version = graphene.NonNull(DealVersionType)
     rating_report = graphene.Field(RatingReportType)
-    snapshot = graphene.String(required=True, description="Content hash of the market snapshot.")
+    snapshot = graphene.NonNull(MarketSnapshotType)
     as_of = graphene.String(required=True, description="Date of the market snapshot.")
     tranches = listed(TranchePriceType)
     residual = JSON(description="The residual certificate, valued on the scenarios and on the base case.")
@@ -63,8 +81,8 @@ class PriceReportType(NodeType):
         return context_of(info).loader(RatingReportLoader).load(root.rating_report_id)
 
     @staticmethod
-    def resolve_snapshot(root: PriceReport, info: GraphQLResolveInfo) -> str:
-        return root.snapshot_id
+    def resolve_snapshot(root: PriceReport, info: GraphQLResolveInfo) -> Any:
+        return context_of(info).loader(SnapshotLoader).load(root.snapshot_id)
 
     @staticmethod
     def resolve_as_of(root: PriceReport, info: GraphQLResolveInfo) -> Any:

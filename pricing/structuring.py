@@ -51,6 +51,7 @@ class _Structurer:
         self.template, self.flows, self.snapshot, self.pool = template, flows, snapshot, pool
         self.weights = scenarios.weights
         self.base_flows = flows.weighted_mean(self.weights)
+        self.losses = loss_distribution(flows, self.weights)
         self.targets = {t.name: t.target_grade for t in template.tranches if t.target_grade is not None}
         self.deferrable = [t.name for t in template.tranches if t.interest_deferrable]
         self.sized: dict[str, SizingResult] = {}
@@ -74,6 +75,7 @@ class _Structurer:
             self.pool,
             self.weights,
             deferrable=self.deferrable,
+            pool_losses=self.losses.losses,
         )
         self.sized["last"] = result
         return result.balances
@@ -87,13 +89,8 @@ class _Structurer:
         grades = {name: ratings.get(name, worst) for name in balances}
         return grades, {name: lives[name] if balances[name] else START_LIFE_YEARS for name in balances}
 
-    def rate(self, deal: DealFlows, losses: LossDistribution | None = None) -> tuple[TrancheRating, ...]:
-        return rate_tranches(
-            deal,
-            self.weights,
-            deferrable=self.deferrable,
-            pool_losses=None if losses is None else losses.losses,
-        )
+    def rate(self, deal: DealFlows) -> tuple[TrancheRating, ...]:
+        return rate_tranches(deal, self.weights, deferrable=self.deferrable, pool_losses=self.losses.losses)
 
     def coupons_for(self, grades: Mapping[str, str], lives: Mapping[str, float]) -> dict[str, float]:
         asked = par_coupons(grades, lives, self.snapshot, asset_class=ASSET_CLASS)
@@ -118,15 +115,14 @@ def structure_deal(
     solution = solve_structure(start, size=work.size, evaluate=work.evaluate, coupons_for=work.coupons_for)
     run = partial(work.run, solution.coupons, solution.balances)
     deal, base = run(flows), run(work.base_flows)
-    losses = loss_distribution(flows, scenarios.weights)
-    ratings = work.rate(deal, losses)
+    ratings = work.rate(deal)
     grades = {name: snapshot.scale[-1] for name in solution.balances} | {r.name: r.grade_low for r in ratings}
     return Structure(
         spec=template.with_solution(solution.balances, solution.coupons),
         deal=deal,
         base=base,
         base_flows=work.base_flows,
-        losses=losses,
+        losses=work.losses,
         ratings=ratings,
         prices=price_tranches(base, grades, snapshot, asset_class=ASSET_CLASS),
         solution=solution,

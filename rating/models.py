@@ -44,4 +44,6 @@ class RatingReport(models.Model):
     deal_version = models.ForeignKey(DealVersion, on_delete=models.PROTECT, related_name="rating_reports")
     result = models.JSONField()
     manifest = models.JSONField()
+    # {"loss", "quantile_of_prediction"} of a finished pool, set beside the result and never part of it.
+    realised = models.JSONField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)

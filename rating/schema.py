@@ -9,17 +9,32 @@ import graphene
 from graphql import GraphQLResolveInfo
 
 from accounts.graphql.connections import Connection, connection_field, page
-from accounts.graphql.context import Context, context_of
-from accounts.graphql.mutations import ServiceMutation
+from accounts.graphql.context import context_of
 from accounts.graphql.nodes import NodeType, visible_node
 from accounts.graphql.scalars import JSON, BigInt, Decimal, Money, money
 from pooling.loaders import DealLoader, DealVersionLoader
 from pooling.schema import DealType, DealVersionType, listed
-from rating.loaders import RatingRunLoader, ReportOfRunLoader
+from rating.loaders import (
+    CreditModelLoader,
+    CreditModelOfReportLoader,
+    RatingRunLoader,
+    ReportOfRunLoader,
+    TemplateOfReportLoader,
+)
 from rating.models import RatingReport, RatingRun
-from rating.services import rating_request
 from runs.loaders import RunLoader
 from runs.schema import RunType
+
+
+class CreditModelType(graphene.ObjectType):
+    """The assumptions of a rating; with loans, seed and scenarios they give the same losses again."""
+
+    class Meta:
+        name = "CreditModel"
+
+    digest = graphene.String(required=True, description="SHA-256 of the payload as canonical JSON.")
+    name = graphene.String(required=True)
+    payload = graphene.NonNull(JSON, description="Hazards, bands, severity, correlation, and where each comes from.")
 
 
 class RatingRunType(NodeType):
@@ -30,15 +45,15 @@ class RatingRunType(NodeType):
         model = RatingRun
         fields = ("scenarios", "seed", "created_at")
 
-    credit_model = graphene.String(required=True, description="Content hash of the assumptions.")
+    credit_model = graphene.NonNull(CreditModelType)
     deal = graphene.NonNull(DealType)
     simulation = graphene.NonNull(RunType)
     structuring = graphene.Field(RunType, description="Null until the simulation is done.")
     report = graphene.Field(lambda: RatingReportType, description="Null until both are done.")
 
     @staticmethod
-    def resolve_credit_model(root: RatingRun, info: GraphQLResolveInfo) -> str:
-        return root.credit_model_id
+    def resolve_credit_model(root: RatingRun, info: GraphQLResolveInfo) -> Any:
+        return context_of(info).loader(CreditModelLoader).load(root.credit_model_id)
 
     @staticmethod
     def resolve_deal(root: RatingRun, info: GraphQLResolveInfo) -> Any:
@@ -109,6 +124,8 @@ class RatingReportType(NodeType):
 
     rating_run = graphene.Field(RatingRunType, description="For its originator only.")
     deal_version = graphene.NonNull(DealVersionType)
+    template = graphene.NonNull(DealVersionType, description="The version that was solved: what it leaves open is null.")
+    credit_model = graphene.NonNull(CreditModelType)
     scenarios = graphene.Int(required=True)
     effective_scenarios = Decimal(required=True)
     seed = BigInt(required=True)
@@ -128,6 +145,14 @@ class RatingReportType(NodeType):
     @staticmethod
     def resolve_deal_version(root: RatingReport, info: GraphQLResolveInfo) -> Any:
         return context_of(info).loader(DealVersionLoader).load(root.deal_version_id)
+
+    @staticmethod
+    def resolve_template(root: RatingReport, info: GraphQLResolveInfo) -> Any:
+        return context_of(info).loader(TemplateOfReportLoader).load(root.pk)
+
+    @staticmethod
+    def resolve_credit_model(root: RatingReport, info: GraphQLResolveInfo) -> Any:
+        return context_of(info).loader(CreditModelOfReportLoader).load(root.pk)
 
     @staticmethod
     def resolve_scenarios(root: RatingReport, info: GraphQLResolveInfo) -> Any:
@@ -181,31 +206,6 @@ class RatingReportConnection(Connection):
         node = RatingReportType
 
 
-class RatingRequestInput(graphene.InputObjectType):
-    deal_id = graphene.ID(required=True)
-    scenarios = graphene.Int(default_value=2048, description="A power of two from 64 to 65,536.")
-    seed = BigInt(default_value=7, description="The same seed gives the same result.")
-
-
-class RatingRequest(ServiceMutation):
-    """Start the rating of a deal; poll ratingRun until its report is there."""
-
-    input_type = RatingRequestInput
-
-    rating_run = graphene.Field(RatingRunType)
-
-    @classmethod
-    def perform(cls, context: Context, key: str, **values: Any) -> dict[str, Any]:
-        rating_run = rating_request(
-            user=context.viewer,
-            deal=visible_node(DealType, context, values["deal_id"], "deal"),
-            scenarios=values["scenarios"],
-            seed=values["seed"],
-            idempotency_key=key,
-        )
-        return {"rating_run": rating_run}
-
-
 class Query:
     """Root fields of ratings."""
 
@@ -237,9 +237,3 @@ class Query:
         if deal_id is not None:
             rows = rows.filter(deal_version__deal=visible_node(DealType, context, deal_id, "deal"))
         return page(RatingReportConnection, rows, ("-created_at", "id"), **paging)
-
-
-class Mutation:
-    """Mutations of ratings."""
-
-    rating_request = RatingRequest.Field()

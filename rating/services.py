@@ -12,10 +12,9 @@ from pooling.artefacts import artefact_path
 from pooling.engine.deal import DealSpec
 from pooling.models import Deal, DealVersion, Pool, TapeUpload
 from pooling.services import originator_of, own
-from pooling.tapes import OutcomeFrame, check_tape, month_number, outcomes, read_tape
-from rating.engine.calibration import calibrated_model
+from pooling.tapes import check_tape, month_name, month_number, outcomes, read_tape
+from rating.engine.calibration import calibrate
 from rating.engine.curves import documented_model
-from rating.engine.hazards import History
 from rating.engine.model import CreditModel
 from rating.engine.simulation import horizon_of
 from rating.models import CreditModelVersion, RatingReport, RatingRun
@@ -36,8 +35,8 @@ def credit_model_store(*, model: CreditModel) -> CreditModelVersion:
 def credit_model_calibrate(*, user: User, history: TapeUpload, pool: Pool) -> CreditModelVersion:
     """A credit model fitted to a history tape, for one pool.
 
-    Every loan of the history is right-censored in the month before the pool's first loan was issued (or at the
-    history's own end, if that is earlier): nothing that became known later, and no outcome of the pool, enters.
+    Every loan of the history is right-censored at the last month whose events could be known when the pool was put
+    together: see knowledge_month. No outcome of the pool itself enters.
     """
     organisation = originator_of(user)
     own(history, organisation, "upload")
@@ -50,33 +49,29 @@ def credit_model_calibrate(*, user: User, history: TapeUpload, pool: Pool) -> Cr
             code="history_without_outcomes",
             field="calibrate",
         )
-    cutoff = frame.data_end + 1
-    first = pool.loans.exclude(issue_month="").aggregate(first=Min("issue_month"))["first"]
-    if first:
-        cutoff = min(cutoff, month_number(first))
+    cutoff = min(frame.data_end, knowledge_month(pool, frame.data_end))
     terms = sorted(set(pool.loans.values_list("term", flat=True).distinct()))
     try:
-        model = calibrated_model(_history(frame), cutoff, terms=terms)
+        model = calibrate(frame, cutoff_month=cutoff, terms=terms, source_sha256=history.sha256)
     except ValueError as error:
         raise ApplicationError(
-            f"The history {history.filename} cannot serve this pool: {error}.", code="history_unfit", field="calibrate"
+            f"The history {history.filename} cannot serve this pool at {month_name(cutoff)}: {error}.",
+            code="history_unfit",
+            field="calibrate",
         ) from error
     return credit_model_store(model=model)
 
 
-def _history(frame: OutcomeFrame) -> History:
-    """Outcomes of a tape as the rating engine reads them."""
-    return History(
-        issue_month=frame.issue_month,
-        term=frame.term,
-        grade=frame.grade,
-        rate=frame.rate,
-        balance=frame.balance,
-        exit_month_on_book=frame.exit_month,
-        exit_kind=frame.exit_kind,
-        charged_off=frame.charged_off,
-        net_recovery=frame.net_recovery,
-    )
+def knowledge_month(pool: Pool, default: int) -> int:
+    """The last month (since January 1970) whose events may be known to the rating of a pool.
+
+    A pool as of a date: that month. A pool aligned to origination: the month before its first loan was issued. A
+    pool as it stands on its tape: default.
+    """
+    if pool.as_of and not pool.synthetic:
+        return month_number(pool.as_of[:7])
+    first = pool.loans.exclude(issue_month="").aggregate(first=Min("issue_month"))["first"]
+    return month_number(first) - 1 if pool.synthetic and first else default
 
 
 def rating_request(
@@ -157,9 +152,14 @@ def _horizon_checked(deal: Deal, template: DealVersion, model: CreditModelVersio
 
 
 def rating_report_create(
-    *, rating_run: RatingRun, deal_version: DealVersion, result: dict[str, object], manifest: dict[str, object]
+    *,
+    rating_run: RatingRun,
+    deal_version: DealVersion,
+    result: dict[str, object],
+    manifest: dict[str, object],
+    realised: dict[str, object] | None,
 ) -> RatingReport:
     """Store what a rating run found, in the caller's transaction."""
     return RatingReport.objects.create(
-        rating_run=rating_run, deal_version=deal_version, result=result, manifest=manifest
+        rating_run=rating_run, deal_version=deal_version, result=result, manifest=manifest, realised=realised
     )

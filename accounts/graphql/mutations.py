@@ -7,6 +7,7 @@ with everything it wrote taken back. Only a role that may not ask gets a top-lev
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import graphene
@@ -40,6 +41,9 @@ class ServiceMutation(graphene.Mutation):
         abstract = True
 
     input_type: ClassVar[type[graphene.InputObjectType] | None] = None
+    # True where `perform` reads for long before it writes, and what it calls is atomic and idempotent by itself: alone
+    # in its request it runs without the request's transaction, so that it does not keep other writers waiting.
+    own_transaction: ClassVar[bool] = False
 
     @classmethod
     def __init_subclass_with_meta__(cls, **options: Any) -> None:
@@ -69,11 +73,11 @@ class ServiceMutation(graphene.Mutation):
         idempotency_key: str,
         input: dict[str, Any] | None = None,
     ) -> Any:
-        """Run `perform` in a transaction of its own inside the request's."""
+        """Run `perform` in a transaction of its own inside the request's, or in its service's alone."""
         context = context_of(info)
         context.forget()
         try:
-            with transaction.atomic():
+            with nullcontext() if cls.own_transaction else transaction.atomic():
                 check_key(idempotency_key)
                 return cls(user_errors=[], **cls.perform(context, idempotency_key, **(input or {})))
         except ApplicationError as error:

@@ -59,6 +59,8 @@ WEIGHTS: Mapping[str, int] = {
     "RatingReport.manifest": 5,
     "RatingReport.lossHistogram": 10,
     "RatingReport.collateral": 20,
+    "CreditModel.payload": 20,
+    "MarketSnapshot.payload": 10,
     "PriceReport.assumptions": 5,
     "Listing.manifest": 5,
     "Listing.sourcesAndUses": 5,

@@ -46,7 +46,7 @@ TYPES: Mapping[str, Fields] = {
     },
     "Mutation": {
         PARTIES: "tokenIssue tokenRevoke",
-        ORIGINATOR: "tapeImport poolCreate dealCreate ratingRequest listingCreate",
+        ORIGINATOR: "tapeImport tapeWithdraw poolCreate dealCreate ratingRequest listingCreate",
         ORIGINATOR | OPERATOR: "listingOpen listingCancel",
         OPERATOR: "auctionClose listingSettle",
         INVESTOR: "bidPlace bidWithdraw mandateCreate",
@@ -73,11 +73,11 @@ TYPES: Mapping[str, Fields] = {
     },
     "Pool": {
         PARTIES: "id name originator asOf label synthetic balance loanCount excluded exclusions rules wac wamMonths"
-        " stratifications concentrations deal loansDigest createdAt",
+        " stratifications concentrations deal tapeRoot loansDigest createdAt",
         READERS: "loans",
         # What a synthetic pool's finished loans have lost would tell a bidder the answer.
         ORIGINATOR | ANALYST: "realisedLoss",
-        ORIGINATOR: "tape tapeRoot",
+        ORIGINATOR: "tape",
     },
     "Stratification": {PARTIES: "dimension strata total"},
     "Stratum": {PARTIES: "name count balance share wac wam"},
@@ -89,10 +89,11 @@ TYPES: Mapping[str, Fields] = {
         ORIGINATOR: "id deal scenarios seed creditModel simulation structuring report createdAt",
     },
     "RatingReport": {
-        PARTIES: "id dealVersion scenarios effectiveScenarios seed engine expectedLoss expectedLossSe lossQuantiles"
-        " lossHistogram tranches collateral manifest createdAt",
+        PARTIES: "id dealVersion template creditModel scenarios effectiveScenarios seed engine expectedLoss expectedLossSe"
+        " lossQuantiles lossHistogram tranches collateral manifest createdAt",
         ORIGINATOR: "ratingRun",
     },
+    "CreditModel": {PARTIES: "digest name payload"},
     "Quantile": {PARTIES: "probability loss"},
     "Histogram": {PARTIES: "edges mass"},
     "TrancheRating": {
@@ -103,6 +104,7 @@ TYPES: Mapping[str, Fields] = {
     "PriceReport": {
         PARTIES: "id dealVersion ratingReport snapshot asOf tranches residual assumptions createdAt",
     },
+    "MarketSnapshot": {PARTIES: "digest asOf payload"},
     "TranchePrice": {PARTIES: "name price yield spreadBp walYears modifiedDuration guideTicks"},
     # investors
     "CashAccount": {HOLDERS: "available held total"},
@@ -127,6 +129,7 @@ TYPES: Mapping[str, Fields] = {
     "TokenIssuePayload": {PARTIES: "token secret userErrors"},
     "TokenRevokePayload": {PARTIES: "token userErrors"},
     "TapeImportPayload": {ORIGINATOR: "tape userErrors"},
+    "TapeWithdrawPayload": {ORIGINATOR: "tape userErrors"},
     "PoolCreatePayload": {ORIGINATOR: "pool userErrors"},
     "DealCreatePayload": {ORIGINATOR: "deal userErrors"},
     "RatingRequestPayload": {ORIGINATOR: "ratingRun userErrors"},

@@ -13,6 +13,7 @@ from marketplace import schema as marketplace
 from pooling import mutations as pooling_verbs
 from pooling import schema as pooling
 from pricing import schema as pricing
+from rating import mutations as rating_verbs
 from rating import schema as rating
 
 
@@ -31,7 +32,7 @@ class Query(
 class Mutation(
     accounts.Mutation,
     pooling_verbs.Mutation,
-    rating.Mutation,
+    rating_verbs.Mutation,
     investors.Mutation,
     marketplace_verbs.Mutation,
     graphene.ObjectType,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from django import template
@@ -30,7 +29,9 @@ def _chart(name: str, title: str, subtitle: str, figure: Mapping[str, Any], heig
 
 
 @register.inclusion_tag("components/chart.html")
-def loss_chart(rating: Mapping[str, Any], classes: Sequence[Any], realised: Decimal | None = None) -> dict[str, Any]:
+def loss_chart(
+    rating: Mapping[str, Any], classes: Sequence[Any], realised: Mapping[str, float] | None = None
+) -> dict[str, Any]:
     """The loss distribution with expected loss, attachment points, and the realised loss where it is known."""
     simulation = rating["simulation"]
     marks = [Mark(simulation["expected_loss"], f"expected {simulation['expected_loss']:.1%}", INK, "dot")]
@@ -39,8 +40,8 @@ def loss_chart(rating: Mapping[str, Any], classes: Sequence[Any], realised: Deci
         for row in classes
         if row.slot is not None and row.attach > 0
     ]
-    if realised is not None:
-        marks.append(Mark(float(realised), f"realised {realised:.1%}", RED, "dash"))
+    if realised:
+        marks.append(Mark(realised["loss"], f"realised {realised['loss']:.1%}", RED, "dash"))
     histogram = simulation["histogram"]
     subtitle = "with attachment points"
     return _chart("loss", "Loss distribution", subtitle, loss_figure(histogram["edges"], histogram["mass"], marks))

@@ -92,6 +92,12 @@ def _open_checked(listing: Listing, what: str) -> None:
 
 
 def _terms_checked(auction: Auction, yield_ticks: int, amount: int) -> None:
+    if isinstance(amount, int) and amount > auction.supply:
+        raise ApplicationError(
+            f"amount {amount / 100:,.2f} is more than the supply of {auction.supply / 100:,.2f}: bid for no more.",
+            code="out_of_range",
+            field="amount",
+        )
     whole(amount, "amount", low=1, high=auction.supply, unit="cents")
     if amount % auction.lot:
         raise ApplicationError(

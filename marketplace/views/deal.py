@@ -12,11 +12,10 @@ from django.shortcuts import render
 
 from accounts.models import Role
 from accounts.pages import PageRequest, page
-from marketplace.disclosure import loans_disclosed
+from marketplace.disclosure import loans_disclosed, realised_disclosed
 from marketplace.exhibits import class_rows, loan_choices, provenance_of
 from marketplace.forms import LoanFilterForm
 from marketplace.models import Listing
-from marketplace.report import realised_beside
 from marketplace.selectors import CLEARED, auction_result, listing_visible, listings_visible
 from pooling.models import Loan
 from pooling.selectors import loans_filtered
@@ -53,7 +52,7 @@ def listing(request: PageRequest, pk: UUID) -> HttpResponse:
         "pricing": found.price_report.result,
         "results": [(auction, auction_result(request.user, auction)) for auction in auctions],
         "cleared": found.state in CLEARED,
-        "realised": realised_beside(found.deal.pool.realised_loss, rating),
+        "realised": realised_disclosed(request.user, found),
         "may_bid": request.user.role == Role.INVESTOR and found.state == "open",
         "section": "market",
         "balance_sides": [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -88,7 +89,7 @@ def bid(request: PageRequest, pk: UUID) -> HttpResponse:
 def bid_preview(request: PageRequest, pk: UUID) -> HttpResponse:
     """Price and hold of what is typed so far, for the ticket while it is filled in."""
     auction, form = _auction(request, pk), BidForm(request.POST)
-    context = {}
+    context: dict[str, Any] = {}
     if form.is_valid():
         try:
             context["preview"] = ticket(auction, form.cleaned_data["yield_ticks"], form.cleaned_data["amount"])

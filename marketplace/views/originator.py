@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse, JsonResponse
@@ -38,7 +39,7 @@ def deal(request: PageRequest, pk: UUID) -> HttpResponse:
         .select_related("simulation", "structuring", "report__deal_version")
         .order_by("-created_at")
     )
-    context = {
+    context: dict[str, Any] = {
         "deal": found,
         "pool": found.pool,
         "versions": found.versions.order_by("number"),
@@ -49,7 +50,8 @@ def deal(request: PageRequest, pk: UUID) -> HttpResponse:
     }
     if latest is not None:
         result = latest.rating_report.result
-        context |= {"rating": result, "classes": class_rows(result, latest.result)}
+        rows = class_rows(result, latest.result)
+        context |= {"rating": result, "classes": rows, "realised": latest.rating_report.realised}
     return render(request, "marketplace/deal.html", context)
 
 

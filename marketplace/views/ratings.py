@@ -10,8 +10,8 @@ from django.http import HttpResponse
 from django.shortcuts import render
 
 from accounts.pages import PageRequest, page
+from marketplace.disclosure import realised_disclosed
 from marketplace.exhibits import class_rows, provenance_of
-from marketplace.report import realised_beside
 from marketplace.selectors import listing_visible, listings_visible
 
 ROWS = 200
@@ -22,7 +22,12 @@ def ratings(request: PageRequest) -> HttpResponse:
     """Every visible listing with its expected loss, tail, and indicative grades."""
     rows = listings_visible(request.user).select_related("deal__pool", "organisation", "rating_report")[:ROWS]
     listings = [
-        (listing, listing.rating_report.result["simulation"], class_rows(listing.rating_report.result, None))
+        (
+            listing,
+            listing.rating_report.result["simulation"],
+            class_rows(listing.rating_report.result, None),
+            realised_disclosed(request.user, listing),
+        )
         for listing in rows
     ]
     return render(request, "marketplace/ratings.html", {"listings": listings, "section": "ratings"})
@@ -45,7 +50,7 @@ def rating(request: PageRequest, pk: UUID) -> HttpResponse:
         "rating": result,
         "classes": class_rows(result, found.price_report.result),
         "quantiles": [(float(p), loss) for p, loss in sorted(result["simulation"]["loss_quantiles"].items())],
-        "realised": realised_beside(found.deal.pool.realised_loss, result),
+        "realised": realised_disclosed(request.user, found),
         "model": model,
         "assumptions": assumptions(model.payload),
         "section": "ratings",

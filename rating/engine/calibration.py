@@ -113,6 +113,10 @@ def _severity(history: History, structure: TermStructure, origin: dict[str, Any]
         origin["severity_mean"] = curves.provenance()["severity_mean"]
         return curves.SEVERITY_MEAN
     origin["severity_mean"] = _estimated(found[0], f"1 - net recoveries / charged off over {found[1]} charge-offs")
+    fallbacks.append(
+        "severity: recoveries carry no date on the history tape, so those received after the cut-off on loans "
+        "charged off before it count too"
+    )
     return found[0]
 
 

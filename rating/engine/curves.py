@@ -27,7 +27,7 @@ SEASONING_MONTHS = (1, 12, 24, 36, 60)
 SEASONING_LEVELS = (0.25, 1.25, 1.15, 0.75, 0.6)
 SEASONING_RATE = 0.13
 PREPAYMENT_CPR, PREPAYMENT_RAMP = 0.16, 12
-SEVERITY_MEAN, SEVERITY_SIGMA = 0.93, 0.15
+SEVERITY_MEAN, SEVERITY_SIGMA = 0.90, 0.15
 PD_LEVEL_SIGMA, PREPAYMENT_SIGMA, PREPAYMENT_LINK = 0.30, 0.25, 0.10
 CHARGE_OFF_LAG, RECOVERY_LAG = 4, 6
 TERMS = (36, 60)
@@ -108,9 +108,9 @@ def provenance() -> dict[str, Any]:
         "prepayment_cpr": assumption(PREPAYMENT_CPR, "annual speed of unsecured consumer loans after a 12-month ramp"),
         "severity_mean": assumption(
             SEVERITY_MEAN,
-            "unsecured consumer loans lose about 93 % of principal charged off (the project's model note)",
+            "round figure for unsecured consumer loans, net of collection cost; measured on no tape that is rated",
         ),
-        "severity_sigma": assumption(SEVERITY_SIGMA, "probit-scale dispersion: 0.91 to 0.95 at one deviation"),
+        "severity_sigma": assumption(SEVERITY_SIGMA, "probit-scale dispersion: 0.87 to 0.92 at one deviation"),
         "asset_correlation": source(
             curve_correlation(), "Basel Framework CRE31, other retail, at the annual default rate of band D"
         ),

@@ -85,7 +85,7 @@ def observe(history: History, cutoff_month: int, charge_off_lag: int = CHARGE_OF
     """
     known = history.take(history.issue_month < cutoff_month)
     if not len(known):
-        raise ValueError(f"cutoff_month: {cutoff_month}, no loan of the history was issued before it")
+        raise ValueError("cutoff_month: no loan of the history was issued before it")
     window = np.clip(cutoff_month - charge_off_lag - known.issue_month, 0, None)
     exit_month = np.minimum(known.exit_month_on_book, known.term)
     seen = known.issue_month + known.exit_month_on_book <= cutoff_month - charge_off_lag

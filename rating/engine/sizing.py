@@ -43,10 +43,16 @@ class _Search:
     """Brackets of the cumulative share of the pool down to the lower end of each class."""
 
     def __init__(
-        self, execute: Execute, targets: Mapping[str, str], pool: int, weights: FloatArray, deferrable: Collection[str]
+        self,
+        execute: Execute,
+        targets: Mapping[str, str],
+        pool: int,
+        weights: FloatArray,
+        deferrable: Collection[str],
+        pool_losses: FloatArray | None,
     ) -> None:
         self.execute, self.targets, self.pool = execute, targets, pool
-        self.weights, self.deferrable = weights, deferrable
+        self.weights, self.deferrable, self.pool_losses = weights, deferrable, pool_losses
         self.names = list(targets)
         self.executes = 0
 
@@ -59,7 +65,8 @@ class _Search:
     def run(self, balances: Mapping[str, int]) -> tuple[dict[str, bool], tuple[TrancheRating, ...]]:
         self.executes += 1
         deferrable = [name for name in self.deferrable if name in self.targets]
-        ratings = rate_tranches(self.execute(balances), self.weights, deferrable=deferrable)
+        deal = self.execute(balances)
+        ratings = rate_tranches(deal, self.weights, deferrable=deferrable, pool_losses=self.pool_losses)
         # A size that rounds to nothing is no proof that the class can be sold.
         passed = {name: False for name in self.names}
         for rating in ratings:
@@ -91,7 +98,8 @@ class _Search:
             if k == 0 and shares[0] < MIN_THICKNESS:
                 raise ValueError(
                     f"targets: class {name} reaches {self.targets[name]} at no size of at least "
-                    f"{MIN_THICKNESS:.1%} of the pool; the pool is too weak for this target, choose a lower one"
+                    f"{MIN_THICKNESS:.1%} of the pool: the pool is too weak for this target, or the scenarios are too "
+                    "few to show it; choose a lower target or more scenarios"
                 )
             if shares[k] - above >= MIN_THICKNESS:
                 keep.append(k)
@@ -128,13 +136,15 @@ def size_tranches(
     weights: FloatArray,
     *,
     deferrable: Collection[str] = (),
+    pool_losses: FloatArray | None = None,
     start: Mapping[str, int] | None = None,
 ) -> SizingResult:
     """Largest classes, senior first, that each reach their target grade on the upper confidence bound (two errors).
 
     execute_for: class balances in cents (every class of targets, whole thousands, 0 for a dropped one) -> flows
     of all classes. targets: class -> indicative grade, senior to junior. pool_balance: cents at cut-off.
-    weights: (S,). deferrable: classes rated on ultimate interest. start: sizes in cents near the answer, e.g. those
+    weights: (S,). deferrable: classes rated on ultimate interest. pool_losses: (S,), see
+    rate_tranches. start: sizes in cents near the answer, e.g. those
     of the last coupons: the search opens around them and takes about half the runs.
 
     The lower end of each class, as a share of the pool, is found by bisection; one run of the waterfall
@@ -154,7 +164,7 @@ def size_tranches(
             raise ValueError(f"targets: class {name}: {error}") from error
     if pool_balance < UNIT_CENTS:
         raise ValueError(f"pool_balance: {pool_balance} cents is less than one unit of {UNIT_CENTS} cents")
-    search = _Search(execute_for, targets, pool_balance, weights, deferrable)
+    search = _Search(execute_for, targets, pool_balance, weights, deferrable, pool_losses)
     count = len(targets)
     if start is None:
         shares = search.narrow(np.zeros(count), np.ones(count), FIRST_ROUNDS)

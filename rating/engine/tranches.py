@@ -18,6 +18,9 @@ HALF_A_CENT = 0.005
 # What rounding leaves on a class that is paid in full, as a share of its balance.
 ROUNDING = 1e-9
 INTERVAL_ERRORS = 2.0
+# With fewer failing scenarios than this, two standard errors say nothing of what the set did not reach: the
+# worst scenarios that the class survived count as failures in the upper bound (a weighted rule of three).
+FEW_FAILURES, UNSEEN_FAILURES = 10, 3
 
 
 class ClassFlows(Protocol):
@@ -44,8 +47,9 @@ class TrancheRating:
     """Result for one class; pd, expected_loss: fractions, with their standard errors; wal_years: scenario mean.
 
     grade: the worse of grade_by_loss and grade_by_pd, see rate_tranches; grade_low (worse) and grade_high
-    (better): the same at two standard errors above and below; converged when these two agree (simulation error
-    only, not model error).
+    (better): the same at pd_upper and two standard errors above, and two below; converged when these two agree
+    (simulation error only, not model error). pd_upper: two standard errors above pd, and where few scenarios
+    fail the class, no less than if the three worst that it survived had failed it too.
     break_even_multiple: smallest pool loss in whose scenario the class loses principal or interest, over the
     expected pool loss; None without pool losses or where no scenario hurts the class. Shown, not graded.
     """
@@ -62,6 +66,7 @@ class TrancheRating:
     grade_low: str
     grade_high: str
     converged: bool
+    pd_upper: float
     break_even_multiple: float | None = None
 
     @property
@@ -72,8 +77,7 @@ class TrancheRating:
     @property
     def rated_loss_upper(self) -> float:
         """What sizing has to bring under the bound of a grade: both rules on their upper confidence bounds."""
-        pd_upper = self.pd + INTERVAL_ERRORS * self.pd_se
-        return min(1.0, max(self.expected_loss_upper, LOSS_GIVEN_DEFAULT * pd_upper))
+        return min(1.0, max(self.expected_loss_upper, LOSS_GIVEN_DEFAULT * self.pd_upper))
 
 
 def class_losses(deal: ClassFlows, k: int) -> FloatArray:
@@ -111,7 +115,8 @@ def rate_tranches(
 
     deal: cash by class, month, scenario. weights: (S,) of the scenario set. deferrable: names of classes whose
     interest may be paid late (with interest on it): they default by ultimate, the others by timely interest.
-    pool_losses: (S,) for the break-even multiple.
+    pool_losses: (S,) orders the scenarios for the upper bound of a class that few of them hurt, and gives the
+    break-even multiple; without it both are left out.
 
     Default of a class: interest short by more than half a cent on any date (deferrable: a present-value loss),
     or principal unpaid at legal final. Two rules on one scale, at the scenario-mean average life: the expected loss,
@@ -135,10 +140,10 @@ def rate_tranches(
         expected, error = weighted_mean(loss, weights)
         life, _ = weighted_mean(class_lives(deal, k), weights)
         by_loss, by_pd = grade_of(expected, life), grade_of(LOSS_GIVEN_DEFAULT * pd, life)
-        low, high = (
-            grade_of(min(1.0, max(expected + side * error, LOSS_GIVEN_DEFAULT * (pd + side * pd_se))), life)
-            for side in (INTERVAL_ERRORS, -INTERVAL_ERRORS)
-        )
+        pd_upper = min(1.0, pd + max(INTERVAL_ERRORS * pd_se, _unseen(failed, pool_losses, weights)))
+        worst = max(expected + INTERVAL_ERRORS * error, LOSS_GIVEN_DEFAULT * pd_upper)
+        best = max(expected - INTERVAL_ERRORS * error, LOSS_GIVEN_DEFAULT * (pd - INTERVAL_ERRORS * pd_se))
+        low, high = grade_of(min(1.0, worst), life), grade_of(best, life)
         ratings.append(
             TrancheRating(
                 name=name,
@@ -153,10 +158,20 @@ def rate_tranches(
                 grade_low=low,
                 grade_high=high,
                 converged=low == high,
+                pd_upper=pd_upper,
                 break_even_multiple=_multiple(failed, pool_losses, weights),
             )
         )
     return tuple(ratings)
+
+
+def _unseen(failed: NDArray[np.bool_], losses: FloatArray | None, weights: FloatArray) -> float:
+    """Weight share of the worst scenarios that the class survived, where few failed it."""
+    if losses is None or np.count_nonzero(failed) >= FEW_FAILURES:
+        return 0.0
+    survived = np.flatnonzero(~failed)
+    worst = survived[np.argsort(-losses[survived], kind="stable")[:UNSEEN_FAILURES]]
+    return float(weights[worst].sum() / weights.sum())
 
 
 def _multiple(failed: NDArray[np.bool_], losses: FloatArray | None, weights: FloatArray) -> float | None:

@@ -45,6 +45,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('result', models.JSONField()),
                 ('manifest', models.JSONField()),
+                ('realised', models.JSONField(null=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('deal_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='rating_reports', to='pooling.dealversion')),
                 ('rating_run', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='report', to='rating.ratingrun')),

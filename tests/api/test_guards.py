@@ -324,7 +324,7 @@ def test_a_mutation_whose_answer_fails_is_taken_back() -> None:
         "amount": usd(auction.lot),
     }
     transfers = Transfer.objects.count()
-    failing = mutation("bidPlace", "bid { auction { listing { deal { pool { tapeRoot } } } } }")
+    failing = mutation("bidPlace", "bid { auction { listing { deal { pool { tape { id } } } } } }")
 
     answer = api.ask(failing, input=given, key="one-key-for-both")
 

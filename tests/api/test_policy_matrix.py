@@ -231,6 +231,7 @@ VERBS: dict[str, tuple[str, Callable[[way.World, str], dict[str, Any]]]] = {
     "tokenIssue": ("token { id } secret", lambda world, role: {"name": "mine"}),
     "tokenRevoke": ("token { id }", token_input),
     "tapeImport": ("tape { id }", upload_input),
+    "tapeWithdraw": ("tape { id }", lambda world, role: {"tapeId": gid("Tape", new_tape(world))}),
     "poolCreate": ("pool { id }", lambda world, role: {"tapeId": gid("Tape", new_tape(world)), "name": "P"}),
     "dealCreate": ("deal { id }", lambda world, role: {"poolId": gid("Pool", new_pool(world)), "name": "D"}),
     "ratingRequest": (
@@ -329,6 +330,7 @@ def test_not_yours_reads_as_not_found() -> None:
 
     attempts: list[tuple[str, str, dict[str, Any]]] = [
         ("tapeImport", "tape { id }", {"uploadId": ids["upload"]}),
+        ("tapeWithdraw", "tape { id }", {"tapeId": ids["tape"]}),
         ("poolCreate", "pool { id }", {"tapeId": ids["tape"], "name": "x"}),
         ("dealCreate", "deal { id }", {"poolId": ids["pool"], "name": "x"}),
         ("ratingRequest", "ratingRun { id }", {"dealId": ids["deal"]}),

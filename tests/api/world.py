@@ -17,7 +17,7 @@ from tests.api.api import Api, usd
 from tests.services.factories import party
 
 LOANS = 120  # accepted
-SCENARIOS = 64
+SCENARIOS = 256
 CASH = 10_000_000_000  # cents
 
 

@@ -11,6 +11,10 @@ import pytest
 from numpy.polynomial.hermite_e import hermegauss
 
 from rating.engine.copula import conditional_pd, vasicek_cdf, vasicek_quantile, vasicek_std
+from rating.engine.scenarios import DEFAULT_FACTORS as FACTORS
+from rating.engine.scenarios import ScenarioSet
+from rating.engine.simulation import simulate
+from tests.engine.rating_pools import equal_loans, model_of
 
 ORACLE_TOLERANCE = 1e-10
 
@@ -51,3 +55,24 @@ def test_arguments_outside_their_range_are_refused() -> None:
         conditional_pd(0.1, 1.0, 0.0)
     with pytest.raises(ValueError, match=r"pd: 0.0 is outside \(0, 1\)"):
         vasicek_std(0.0, 0.1)
+
+
+@pytest.mark.shared
+def test_the_simulator_defaults_at_the_conditional_probability_of_the_oracle(shared: Path) -> None:
+    """Many equal loans at fixed factors: the share that defaults is the oracle's quantile, within 4 binomial errors."""
+    loans = 40_000
+    oracle = json.loads((shared / "oracles/rating/01_vasicek_lhp.json").read_text())
+    for case in oracle["cases"]:
+        pd, rho = case["pd"], case["rho"]
+        hazard = np.array([[-np.log1p(-pd)]])
+        model = model_of(hazard, np.zeros((1, 1)), ("A",), asset_correlation=rho)
+        quantiles = {float(q): share for q, share in case["quantile"].items()}
+        factors = np.zeros((len(quantiles), len(FACTORS)))
+        factors[:, FACTORS.index("market")] = [-_normal_quantile(q) for q in quantiles]
+        scenarios = ScenarioSet(
+            seed=11, first=0, names=FACTORS, factors=factors, weights=np.ones(len(quantiles)), proposal="normal"
+        )
+        shares = simulate(equal_loans(loans), model, scenarios).default.sum(axis=(0, 1)) / loans
+        for share, expected in zip(shares, quantiles.values(), strict=True):
+            error = np.sqrt(expected * (1 - expected) / loans)
+            assert abs(share - expected) <= 4 * error, (pd, rho, share, expected)

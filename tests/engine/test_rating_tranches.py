@@ -119,3 +119,41 @@ def test_classes_without_balance_are_left_out_and_strange_names_refused() -> Non
         rate_tranches(_two_paths(), np.ones(2), deferrable=("Z",))
     with pytest.raises(ValueError, match="weights"):
         rate_tranches(_two_paths(), np.ones(3))
+
+
+def _thin_tail(failing: int, paths: int = 64) -> tuple[Cash, np.ndarray, np.ndarray]:
+    """One class of 100 that the `failing` worst of many paths leave 50 short; pool losses rise, weights fall."""
+    unpaid = np.zeros((1, paths))
+    unpaid[0, paths - failing :] = 50.0
+    principal = np.full((1, 1, paths), 100.0) - unpaid[:, None, :]
+    cash = Cash(
+        names=("A",),
+        interest=np.ones((1, 1, paths)),
+        principal=principal,
+        interest_shortfall=np.zeros((1, 1, paths)),
+        initial_balance=np.array([100.0]),
+        coupon=np.array([0.12]),
+        unpaid_principal=unpaid,
+    )
+    return cash, np.linspace(2.0, 0.001, paths), np.linspace(0.0, 0.4, paths)
+
+
+def test_a_class_that_no_scenario_hurts_is_not_certain() -> None:
+    cash, weights, losses = _thin_tail(failing=0)
+    rating = rate_tranches(cash, weights, pool_losses=losses)[0]
+    unseen = weights[-3:].sum() / weights.sum()  # the three worst paths, had they failed it
+    assert (rating.pd, rating.pd_se) == (0.0, 0.0)
+    assert rating.pd_upper == pytest.approx(unseen, rel=1e-12)
+    assert rating.grade == "AAA"
+    assert rating.grade_low == grade_of(0.55 * unseen, rating.wal_years) != "AAA"
+    assert not rating.converged
+
+
+@pytest.mark.parametrize("failing", [1, 9, 10, 20])
+def test_the_worst_survivors_count_only_where_few_scenarios_fail(failing: int) -> None:
+    cash, weights, losses = _thin_tail(failing)
+    rating = rate_tranches(cash, weights, pool_losses=losses)[0]
+    normal = rating.pd + 2 * rating.pd_se
+    survivors = weights[64 - failing - 3 : 64 - failing].sum() / weights.sum()
+    expected = normal if failing >= 10 else max(normal, rating.pd + survivors)
+    assert rating.pd_upper == pytest.approx(expected, rel=1e-12)

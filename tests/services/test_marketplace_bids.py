@@ -64,7 +64,7 @@ def test_settlement_cash_never_exceeds_the_hold():
         (150_000, 0, "not_in_lots", r"1,500\.00 is not in whole lots: give a multiple of 1,000\.00"),
         (0, 0, "out_of_range", "amount 0 is out of range"),
         (-100_000, 0, "out_of_range", "amount -100000 is out of range"),
-        (700_100_000, 0, "out_of_range", "give 1 to 700000000 cents"),
+        (700_100_000, 0, "out_of_range", r"more than the supply of 7,000,000\.00"),
         (100_000, 1501, "above_reserve", "above the reserve of"),
         (100_000, -(10**6), "out_of_range", "yield_ticks"),
         (float("nan"), 0, "not_an_integer", "amount nan is not a whole number"),

@@ -25,7 +25,7 @@ CHECKS = ["tape root", "pool loans", "simulated flows", "deal spec", "rating", "
 def listing(tmp_path: Path) -> Listing:
     path = tmp_path / "tape.csv"
     write_generated_tape(path, n=300, seed=5)
-    call_command("securitize", str(path), keep=True, scenarios=128, verbosity=0, stdout=io.StringIO())
+    call_command("securitize", str(path), keep=True, scenarios=256, verbosity=0, stdout=io.StringIO())
     return Listing.objects.get()
 
 

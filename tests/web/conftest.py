@@ -67,8 +67,8 @@ class Visitor:
     def check(self, picture: str = "") -> None:
         """The page fits its width, is complete, and the browser has not complained; then take its picture."""
         wide = self.page.evaluate(
-            "() => [...document.querySelectorAll('main *')]"
-            ".filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1 && !e.closest('svg'))"
+            "() => [...document.querySelectorAll('main *')].filter(e => !e.closest('svg'))"
+            ".filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)"
             ".map(e => e.outerHTML.slice(0, 80))"
         )
         assert not wide, f"{self.page.url} overflows {WIDTH} pixels: {wide[:3]}"
@@ -110,7 +110,7 @@ def visit(browser: Any, live_server: Any) -> Iterator[Callable[..., Visitor]]:
 @pytest.fixture
 def tape(tmp_path: Path) -> Path:
     """A generated tape of 300 loans."""
-    path = tmp_path / "meadow.csv"
+    path = tmp_path / "meadow-2026-1.csv"
     write_generated_tape(path, LOANS, 5)
     return path
 
@@ -121,14 +121,14 @@ def cast(transactional_db: None) -> Cast:
     return cast_create(password=PASSWORD)
 
 
-def deal_made(cast: Cast, tape: Path, *, settle: bool, key: str = "web") -> Listing:
+def deal_made(cast: Cast, tape: Path, *, settle: bool, scenarios: int = SCENARIOS) -> Listing:
     """A listing made by the services everybody uses: with bids, settled or still open."""
 
     def silent(stage: str, done: int, total: int) -> None:
         """The test's reader does not wait for it."""
 
     try:
-        job = Job(tape=tape, scenarios=SCENARIOS, settle=settle)
-        return securitize(job=job, cast=cast, progress=silent, watch=Stopwatch(), key=key)
+        job = Job(tape=tape, scenarios=scenarios, settle=settle)
+        return securitize(job=job, cast=cast, progress=silent, watch=Stopwatch(), key="web")
     except ApplicationError as error:
         pytest.fail(f"the deal of the test could not be made: {error.message}")

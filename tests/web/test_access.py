@@ -88,9 +88,9 @@ def test_every_address_by_every_role(cast: Cast, tape: Path) -> None:
         "listing": listing.pk, "version": listing.deal_version_id, "tape": deal.pool.tape_id, "pool": deal.pool_id,
         "deal": deal.pk, "run": RatingRun.objects.get(deal=deal).pk, "auction": auction.pk, "bid": bid.pk,
     }  # fmt: skip
-    for role in (Role.ORIGINATOR, Role.INVESTOR):
-        organisation = organisation_create(name=f"Other {role}", role=role)
-        user_create(username=f"other-{role}", password=PASSWORD, organisation=organisation)
+    for other in (Role.ORIGINATOR, Role.INVESTOR):
+        organisation = organisation_create(name=f"Other {other}", role=other)
+        user_create(username=f"other-{other}", password=PASSWORD, organisation=organisation)
     user_create(username="nobody", password=PASSWORD, organisation=None)
     own = {"originator": "originator", "investor": bid.user.username, "analyst": "analyst", "operator": "operator"}
     # then every address is in the table, and each role gets what it says

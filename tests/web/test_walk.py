@@ -107,9 +107,7 @@ def sold(operator: Visitor, prefix: str) -> None:
 
 
 @pytest.mark.parametrize("scripts", SCRIPTS)
-def test_from_upload_to_position(
-    visit: Callable[..., Visitor], cast: Cast, tape: Path, scripts: bool
-) -> None:
+def test_from_upload_to_position(visit: Callable[..., Visitor], cast: Cast, tape: Path, scripts: bool) -> None:
     # given the demo parties with cash, and the worker that a server of one machine starts
     prefix = "" if scripts else "plain-"
     for user in (cast.investor, cast.originator):

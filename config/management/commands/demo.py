@@ -23,7 +23,8 @@ from marketplace.cast import Cast, cast_create, demo_password
 from marketplace.console import console_progress
 from marketplace.models import Listing
 from marketplace.pipeline import Job, Stopwatch, securitize
-from marketplace.report import deal_report, render
+from marketplace.report import deal_report
+from marketplace.report_text import render
 from pooling.tapes import write_generated_tape
 from runs.worker import InProcessWorker
 

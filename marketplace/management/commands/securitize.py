@@ -20,7 +20,8 @@ from accounts.errors import ApplicationError
 from marketplace.cast import cast_create, demo_password
 from marketplace.console import console_progress
 from marketplace.pipeline import Job, Stopwatch, securitize
-from marketplace.report import deal_report, render
+from marketplace.report import deal_report
+from marketplace.report_text import render
 
 BAD_INPUT = 2
 
