@@ -2,7 +2,7 @@
 FROM python:3.11-slim
 
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
-    GLASSPOOL_ENV=production GLASSPOOL_DATA=/data
+    GLASSPOOL_ENV=production GLASSPOOL_DATA=/data GLASSPOOL_STATIC=/app/static
 
 RUN useradd --uid 10001 --create-home --home-dir /home/glasspool --shell /usr/sbin/nologin glasspool \
     && install -d -o glasspool -g glasspool /data /app

@@ -30,8 +30,8 @@ define install
 	@test -x $(UV) || $(PYTHON) -m pip --python $(PY) install --quiet --require-hashes -r requirements-uv.txt \
 		|| echo "uv is not to be had here: installing with pip, which takes longer"
 	@echo "Installing $(1)"
-	@if test -x $(UV); then VIRTUAL_ENV="$$PWD/$(VENV)" $(UV) pip install --quiet --require-hashes -r $(1); \
-		else $(PYTHON) -m pip --python $(PY) install --quiet --require-hashes -r $(1); fi
+	@{ test -x $(UV) && VIRTUAL_ENV="$$PWD/$(VENV)" $(UV) pip install --quiet --require-hashes -r $(1); } \
+		|| $(PYTHON) -m pip --python $(PY) install --quiet --require-hashes -r $(1)
 	@touch $@
 endef
 
@@ -57,7 +57,7 @@ lint: $(VENV)/.installed-test
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(VENV)/bin/python $(VENV)/bin/lint-imports
-	@if test -f config/schema.graphql; then set -x; $(PY) manage.py sdl --check; fi
+	$(PY) manage.py sdl --check
 	$(PY) manage.py makemigrations --check --dry-run
 	@GLASSPOOL_ENV=production GLASSPOOL_DATA="$$(mktemp -d)" \
 		DJANGO_SECRET_KEY="$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(64))')" \

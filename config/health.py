@@ -11,6 +11,8 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from runs.selectors import background_stalled
+
 
 @never_cache
 @require_safe
@@ -22,20 +24,21 @@ def livez(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when the database answers and every migration is applied, else 503 naming the problems."""
+    """200 when the database answers, every migration is applied and runs move, else 503 naming the problems."""
     problems = readiness_problems()
     status = "unready" if problems else "ok"
     return JsonResponse({"status": status, "problems": problems}, status=503 if problems else 200)
 
 
 def readiness_problems() -> list[str]:
-    """Stable words for what keeps this process from working: `database`, `migrations`; empty when ready."""
+    """Stable words for what keeps the site from working: `database`, `migrations`, `workers`; empty when ready."""
     connection = connections[DEFAULT_DB_ALIAS]
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         executor = MigrationExecutor(connection)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        stalled = not pending and background_stalled()
     except DatabaseError:
         return ["database"]
-    return ["migrations"] if pending else []
+    return ["migrations"] if pending else ["workers"] if stalled else []

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
+from config.health import livez
 from config.logs import request_id
 
 # Scripts come from our own files only. Styles may be inline because the chart library writes its own.
@@ -36,7 +37,9 @@ class HouseHeadersMiddleware:
         # thread's next request, for Django logs a failed response only after this method has returned.
         identity = uuid.uuid4().hex
         request_id.set(identity)
-        response = self.get_response(request)
+        # Before anything asks for the host: a container's own health check comes to 127.0.0.1, whatever
+        # ALLOWED_HOSTS says, and the answer tells nothing.
+        response = livez(request) if request.path == "/livez" else self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         response.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
         response.headers["X-Request-ID"] = identity

@@ -3,6 +3,7 @@
 GLASSPOOL_ENV           development (default) or production
 GLASSPOOL_DATA          directory of the embedded database, the key and the artefacts (default: var/ in the
                         project)
+GLASSPOOL_STATIC        directory of the collected static files (default: static/ in GLASSPOOL_DATA)
 GLASSPOOL_HTTPS         production only: true (default) redirects to https and marks cookies secure; false for
                         a trial on one's own machine
 GLASSPOOL_BEHIND_PROXY  true when a proxy that sets X-Forwarded-Proto itself stands in front; default false
@@ -103,8 +104,11 @@ if PRODUCTION and DEBUG:
 
 GLASSPOOL_DATA = Path(env.str("GLASSPOOL_DATA", default="") or BASE_DIR / "var").absolute()
 GLASSPOOL_ARTEFACTS = GLASSPOOL_DATA / "artefacts"
-STATIC_ROOT = GLASSPOOL_DATA / "static"
+# Beside the code rather than the data where an image says so: a volume would keep the files of the image before.
+STATIC_ROOT = Path(env.str("GLASSPOOL_STATIC", default="") or GLASSPOOL_DATA / "static").absolute()
 try:
+    # Hashes of passwords and tokens, bids and loans: nobody else on this machine has any business in there.
+    GLASSPOOL_DATA.mkdir(mode=0o700, parents=True, exist_ok=True)
     for _directory in (GLASSPOOL_ARTEFACTS, STATIC_ROOT):
         _directory.mkdir(parents=True, exist_ok=True)
 except OSError as error:

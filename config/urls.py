@@ -2,12 +2,11 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from config.health import livez, readyz
+from config.health import readyz
 
 handler400 = "config.views.bad_request"
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("livez", livez, name="livez"),
     path("readyz", readyz, name="readyz"),
     path("", include("config.graphql.urls")),
     path("", include("accounts.urls")),

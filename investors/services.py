@@ -67,7 +67,9 @@ def terms_read(terms: Mapping[str, Any]) -> MandateTerms:
         else:
             continue
         raise ApplicationError(f"terms: {field} {problem}.", code="invalid", field=f"terms.{field}")
-    if not all(isinstance(kind, str) for kind in terms["asset_types"]):
+    if not str(terms["name"]).isprintable():
+        raise ApplicationError("terms: name holds a character that cannot be printed.", field="terms.name")
+    if not all(isinstance(kind, str) and kind.isprintable() for kind in terms["asset_types"]):
         raise ApplicationError(
             "terms: asset_types holds something that is no text.", code="invalid", field="terms.asset_types"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,14 +39,13 @@ class Cast:
 def demo_password() -> str:
     """The password of the demo logins: generated once, kept in the data folder, readable by its owner only."""
     path = Path(settings.GLASSPOOL_DATA) / "demo-password.txt"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii").strip()
-    password = "-".join(secrets.token_hex(3) for _ in range(3))
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(password)
-    return password
+    if not path.exists():
+        # Written beside its place and moved there whole: an interrupted start leaves no empty password behind.
+        descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=".demo-password-")
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write("-".join(secrets.token_hex(3) for _ in range(3)))
+        os.replace(made, path)
+    return path.read_text(encoding="ascii").strip()
 
 
 @transaction.atomic
@@ -68,8 +68,12 @@ def _user(name: str, role: Role, username: str, password: str) -> User:
 
 
 @transaction.atomic
-def cast_fund(*, deal_cents: int, cast: Cast, key: str) -> None:
-    """Cash and a mandate for every demo investor, scaled to a deal; cash for the originator. Once per key."""
+def cast_fund(*, deal_cents: int, cast: Cast, key: str) -> list[Mandate]:
+    """Cash and a mandate for every demo investor, scaled to a deal; cash for the originator. Once per key.
+
+    Returns the mandates, which may bid by themselves (mandates_bid).
+    """
+    mandates = []
     for terms in DEMO_MANDATES:
         user = User.objects.get(organisation__name=terms.name)
         fitted = scaled(terms, deal_cents)
@@ -81,9 +85,12 @@ def cast_fund(*, deal_cents: int, cast: Cast, key: str) -> None:
         name = f"{terms.name} {key}"
         # A demo investor has one appetite at a time: that for the newest deal.
         Mandate.objects.filter(organisation__name=terms.name).exclude(name=name).update(active=False)
-        mandate_create(user=user, name=name, terms=terms_written(fitted), idempotency_key=f"{key}/mandate")
+        mandates.append(
+            mandate_create(user=user, name=name, terms=terms_written(fitted), idempotency_key=f"{key}/mandate")
+        )
     cash_deposit(
         organisation=Organisation.objects.get(users=cast.originator),
         amount=round(deal_cents * ORIGINATOR_CASH_SHARE),
         idempotency_key=f"{key}/cash/originator",
     )
+    return mandates

@@ -39,7 +39,7 @@ class Listing(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="listings")
-    deal = models.OneToOneField(Deal, on_delete=models.PROTECT, related_name="listing")
+    deal = models.ForeignKey(Deal, on_delete=models.PROTECT, related_name="listings")
     deal_version = models.ForeignKey(DealVersion, on_delete=models.PROTECT, related_name="+")
     rating_report = models.ForeignKey(RatingReport, on_delete=models.PROTECT, related_name="+")
     price_report = models.ForeignKey(PriceReport, on_delete=models.PROTECT, related_name="+")
@@ -50,6 +50,14 @@ class Listing(models.Model):
     closed_at = models.DateTimeField(null=True)
     settled_at = models.DateTimeField(null=True)
     sources_and_uses = models.JSONField(null=True)
+
+    class Meta:
+        constraints = [
+            # A cancelled offer gives the deal free for another one.
+            models.UniqueConstraint(
+                fields=["deal"], condition=~Q(state=ListingState.CANCELLED), name="one_listing_per_deal"
+            ),
+        ]
 
 
 class Auction(models.Model):
@@ -63,7 +71,7 @@ class Auction(models.Model):
     lot = models.BigIntegerField(help_text="cents")
     reserve_ticks = models.PositiveIntegerField(help_text="highest yield accepted")
     guide_ticks = models.PositiveIntegerField(help_text="model yield shown to bidders")
-    seed = models.BigIntegerField()
+    seed = models.BigIntegerField(null=True, help_text="of the draw among ties; follows from the bids at the close")
     clearing_ticks = models.PositiveIntegerField(null=True)
     allotted = models.BigIntegerField(null=True)
     bid_to_cover = models.DecimalField(max_digits=12, decimal_places=4, null=True)
@@ -98,6 +106,7 @@ class Bid(models.Model):
     amount = models.BigIntegerField(help_text="cents of original balance")
     hold = models.OneToOneField(Transfer, on_delete=models.PROTECT, related_name="bid")
     state = models.CharField(max_length=12, choices=BidState.choices, default=BidState.LIVE)
+    key = models.CharField(max_length=64, default="", help_text="name of the bid in the clearing, given at the close")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -105,6 +114,7 @@ class Bid(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="bid_has_amount"),
             models.CheckConstraint(condition=Q(yield_ticks__gt=0), name="bid_has_yield"),
+            models.UniqueConstraint(fields=["auction", "key"], condition=~Q(key=""), name="one_bid_per_key"),
         ]
 
 

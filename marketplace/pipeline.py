@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from accounts.errors import ApplicationError
@@ -77,21 +78,13 @@ def securitize(*, job: Job, cast: Cast, progress: Progress, watch: Stopwatch, ke
     pool, deal = _package(job, cast, progress, watch, key)
     with watch.stage("calibrate"):
         model = _model(job, cast, pool, key)
-    rating_run = rating_request(
-        user=cast.originator,
-        deal=deal,
-        scenarios=job.scenarios,
-        seed=job.seed,
-        credit_model=model,
-        idempotency_key=f"{key}/rating",
-    )
-    rate(rating_run, progress, watch)
+    rate(_rating_run(job, cast, deal, model, key), progress, watch)
     with watch.stage("list"):
         listing = listing_create(user=cast.originator, deal=deal, idempotency_key=f"{key}/listing")
         listing_open(user=cast.originator, listing=listing, idempotency_key=f"{key}/open")
     with watch.stage("bids"):
-        cast_fund(deal_cents=pool.balance, cast=cast, key=key)
-        mandates_bid(listing=listing, seed=job.seed)
+        mandates = cast_fund(deal_cents=pool.balance, cast=cast, key=key)
+        mandates_bid(listing=listing, mandates=mandates, seed=job.seed)
     if job.settle:
         with watch.stage("auction"):
             auction_close(user=cast.operator, listing=listing, idempotency_key=f"{key}/close")
@@ -127,6 +120,25 @@ def _model(job: Job, cast: Cast, pool: Pool, key: str) -> CreditModelVersion | N
         return None
     history = file_upload(cast.originator, job.calibrate, f"{key}/history")
     return credit_model_calibrate(user=cast.originator, history=history, pool=pool)
+
+
+def _rating_run(
+    job: Job, cast: Cast, deal: Deal, model: CreditModelVersion | None, key: str
+) -> RatingRun:
+    """The run of this job; where an earlier start's failed, one after it: its key answers with the failed one."""
+    for attempt in count():
+        rating_run = rating_request(
+            user=cast.originator,
+            deal=deal,
+            scenarios=job.scenarios,
+            seed=job.seed,
+            credit_model=model,
+            idempotency_key=f"{key}/rating/{attempt}",
+        )
+        runs = [rating_run.simulation, *([rating_run.structuring] if rating_run.structuring else [])]
+        if all(run.status in (RunStatus.RUNNING, RunStatus.DONE) for run in runs):
+            return rating_run
+    raise AssertionError  # count() does not end
 
 
 def rate(rating_run: RatingRun, progress: Progress, watch: Stopwatch) -> None:

@@ -5,7 +5,7 @@ Bids are sealed: before the close nobody but the bidder reads one, the operator 
 
 from __future__ import annotations
 
-import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -15,6 +15,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db.models import Exists, F, Model, OuterRef, Q, QuerySet
 
+from accounts.canonical import digest
 from accounts.errors import NotFound
 from accounts.models import Role
 from investors.selectors import Viewer, organisation_of
@@ -199,19 +200,35 @@ def _cumulated(ladder: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]
 
 
 # ------------------------------------------------------------------------------------------ replay
-def bid_keys(auction: Auction) -> dict[UUID, str]:
-    """Key of each bid in the clearing: a hash of the auction's seed, the bidder and the number of its bid.
+@dataclass(frozen=True)
+class Draw:
+    """The lottery among tied bids. keys: name of each bid in the clearing, by its id."""
 
-    Not the row's id: the lottery among ties must not depend on random identifiers, so that the same market gives
-    the same awards on every machine.
+    seed: int
+    keys: dict[UUID, str]
+
+
+def auction_draw(auction: Auction) -> Draw:
+    """Seed and keys of the clearing: as stored at the close; before it, as a close now would store them.
+
+    A key names bidder, yield, amount and number of a live bid. The seed hashes the frozen manifest and all keys of
+    the class: it changes with every sealed bid, so that no bidder can know its draw while it can still bid, and
+    bids taken back leave no trace. No row id is in it: the same market gives the same awards on every machine.
     """
-    ordinal: dict[UUID, int] = {}
+    if auction.seed is not None:
+        return Draw(auction.seed, dict(auction.bids.exclude(key="").values_list("pk", "key")))
+    numbers: Counter[UUID] = Counter()
     keys: dict[UUID, str] = {}
-    for bid in auction.bids.select_related("organisation").order_by("created_at", "id"):
-        ordinal[bid.organisation_id] = ordinal.get(bid.organisation_id, 0) + 1
-        text = f"{auction.seed}/{bid.organisation.name}/{ordinal[bid.organisation_id]}"
-        keys[bid.pk] = hashlib.sha256(text.encode()).hexdigest()[:32]
-    return keys
+    live = auction.bids.filter(state=BidState.LIVE).select_related("organisation")
+    # Numbered by content: of equal bids of one bidder it does not matter which is the first.
+    for bid in live.order_by("yield_ticks", "amount", "created_at", "id"):
+        numbers[bid.organisation_id] += 1
+        keys[bid.pk] = digest([bid.organisation.name, bid.yield_ticks, bid.amount, numbers[bid.organisation_id]])
+    return Draw(_seed(auction, keys.values()), keys)
+
+
+def _seed(auction: Auction, keys: Iterable[str]) -> int:
+    return int(digest([digest(auction.listing.manifest), auction.tranche, sorted(keys)])[:15], 16)
 
 
 def auction_cleared(auction: Auction) -> ClearingResult:
@@ -219,14 +236,17 @@ def auction_cleared(auction: Auction) -> ClearingResult:
 
     For services and proofs only: it reads sealed bids, so nothing of it may reach a viewer but by auction_result.
     """
-    keys = bid_keys(auction)
+    draw = auction_draw(auction)
     bids = [
-        AuctionBid(key=keys[bid.pk], quantity=bid.amount, limit_ticks=bid.yield_ticks)
-        for bid in auction.bids.exclude(state=BidState.WITHDRAWN)
+        AuctionBid(key=draw.keys[bid.pk], quantity=bid.amount, limit_ticks=bid.yield_ticks)
+        for bid in auction.bids.filter(pk__in=draw.keys)
     ]
-    return clear(auction.supply, bids, reserve_ticks=auction.reserve_ticks, lot=auction.lot, seed=auction.seed)
+    return clear(auction.supply, bids, reserve_ticks=auction.reserve_ticks, lot=auction.lot, seed=draw.seed)
 
 
 def auction_verified(auction: Auction) -> bool:
-    """Whether a replay of the stored bids gives the stored digest."""
-    return bool(auction.result_digest) and auction_cleared(auction).content_hash() == auction.result_digest
+    """Whether the stored keys and manifest give the stored seed, and a replay of the stored bids the stored digest."""
+    if auction.seed is None or not auction.result_digest:
+        return False
+    honest = auction.seed == _seed(auction, auction_draw(auction).keys.values())
+    return honest and auction_cleared(auction).content_hash() == auction.result_digest

@@ -22,7 +22,7 @@ from pooling.engine.stratification import stratify_all
 from pooling.models import TapeVersion
 from pooling.tapes import SealedRows, age_align, outcomes, pool_frame, realised_loss
 
-RATE_DECIMALS = 6  # as the register keeps them
+RATE_DECIMALS, GRADE_LETTERS = 6, 8  # as the register keeps them
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,11 +109,17 @@ def collateral_of(
 
 
 def as_disclosed(loans: LoanArrays) -> LoanArrays:
-    """The loans to the precision in which they are disclosed: rates to six decimals, scores in whole points.
+    """The loans to the precision in which they are disclosed: six decimals, whole points, eight letters of grade.
 
     A rating made from these can be made again by anyone who holds the disclosed table.
     """
-    return replace(loans, rate=np.round(loans.rate, RATE_DECIMALS), score=np.floor(loans.score))
+    return replace(
+        loans,
+        # Through text, as the register writes it: rounding the binary number may break a tie the other way.
+        rate=np.array([float(f"{rate:.{RATE_DECIMALS}f}") for rate in loans.rate.tolist()]),
+        score=np.floor(loans.score),
+        grade=loans.grade.astype(f"U{GRADE_LETTERS}"),
+    )
 
 
 def _stratifications(frame: pd.DataFrame) -> dict[str, Any]:

@@ -113,6 +113,7 @@ class Loan(models.Model):
             ),
             models.UniqueConstraint(fields=["tape", "loan_id"], name="loan_id_unique_in_tape"),
             models.CheckConstraint(condition=Q(balance__gt=0), name="loan_has_balance"),
+            models.CheckConstraint(condition=Q(pool__isnull=True) | Q(is_open=True), name="pooled_loan_is_open"),
         ]
         indexes = [models.Index(fields=["pool", "grade", "id"], name="loan_by_pool")]
 

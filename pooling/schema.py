@@ -218,7 +218,9 @@ class DealType(NodeType):
 
     originator = graphene.NonNull(OrganisationType)
     pool = graphene.NonNull(PoolType)
-    versions = graphene.Field(listed(DealVersionType), description="Oldest first; of a listed deal the frozen one and its template.")
+    versions = graphene.Field(
+        listed(DealVersionType), description="Oldest first; of a listed deal the frozen one and its template."
+    )
 
     @staticmethod
     def resolve_originator(root: Deal, info: GraphQLResolveInfo) -> Any:

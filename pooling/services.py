@@ -164,11 +164,13 @@ def tape_withdraw(*, user: User, tape: TapeVersion, idempotency_key: str) -> Tap
         )
         if not claimed.fresh:
             return tape
+        # The lock conflicts with the share lock a new pool's foreign key takes: one of the two waits and then sees.
+        TapeVersion.objects.select_for_update().get(pk=tape.pk)
         if tape.pools.exists():
             raise ApplicationError(
                 f"The tape {tape.name} has a pool and cannot be withdrawn.", code="tape_in_use", field="tape"
             )
-        Loan.objects.filter(tape=tape).update(is_open=False)
+        Loan.objects.filter(tape=tape, pool__isnull=True).update(is_open=False)
         claimed.settle(tape.pk)
         audit_record(actor=user, verb="tape.withdrawn", subject=f"tape:{tape.pk}", payload={})
     return tape
@@ -267,6 +269,7 @@ def deal_create(
         )
         if not claimed.fresh:
             return Deal.objects.get(pk=claimed.subject_id)
+        Pool.objects.select_for_update().get(pk=pool.pk)
         if Deal.objects.filter(pool=pool).exists():
             raise ApplicationError(f"The pool {pool.name} backs a deal already.", code="pool_in_use", field="pool")
         deal = Deal.objects.create(organisation=organisation, pool=pool, name=_named(name))

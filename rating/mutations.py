@@ -23,8 +23,8 @@ class RatingRequestInput(graphene.InputObjectType):
     scenarios = graphene.Int(default_value=2048, description="A power of two from 64 to 65,536.")
     seed = BigInt(default_value=7, description="The same seed gives the same result.")
     calibration_upload_id = graphene.ID(
-        description="A history tape of mine, by POST /api/uploads/, to fit the credit model to; unset for the documented"
-        " one."
+        description="A history tape of mine, by POST /api/uploads/, to fit the credit model to; unset for the"
+        " documented one."
     )
 
 

@@ -6,11 +6,12 @@ The stream of a scenario is keyed by (seed, scenario index), so the bytes do not
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import lru_cache
 from typing import Any, Literal
 
 from pooling.artefacts import artefact_read
-from pooling.engine.flows import PoolFlows
+from pooling.engine.flows import DELINQUENT_BUCKETS, PoolFlows
 from pooling.engine.loans import LoanArrays
 from pooling.engine.packing import flows_from_bytes, flows_to_bytes, loans_from_bytes
 from rating.engine.model import CreditModel
@@ -18,20 +19,24 @@ from rating.engine.scenarios import ScenarioSet
 from rating.engine.simulation import simulate
 from rating.models import CreditModelVersion, RatingRun
 from runs.models import Run
-from runs.registry import kind_of, register
+from runs.registry import NotHere, kind_of, register
 from runs.services import run_create
 
 SIMULATION = "rating.simulate"
 # A name, not an import: pricing stands to the right of rating and registers the kind that follows.
 STRUCTURING = "pricing.structure"
 SCENARIOS_PER_CHUNK = 128
+FLOAT_BYTES = 8
 PROPOSAL: Literal["wide", "normal"] = "wide"
 
 
 @lru_cache(maxsize=4)
 def loans_of(path: str, digest: str) -> LoanArrays:
-    """The loans of a pool, read once per process."""
-    return loans_from_bytes(artefact_read(path, sha256=digest))
+    """The loans of a pool, read once per process. NotHere where the folder of artefacts does not have them."""
+    try:
+        return loans_from_bytes(artefact_read(path, sha256=digest))
+    except (FileNotFoundError, PermissionError) as error:
+        raise NotHere(f"the loans {digest[:12]} cannot be read here ({error.strerror})") from error
 
 
 @lru_cache(maxsize=4)
@@ -44,6 +49,15 @@ def model_of(digest: str) -> CreditModel:
 def scenarios_of(count: int, seed: int) -> ScenarioSet:
     """The scenario set of a rating: it depends on count and seed only."""
     return ScenarioSet.sobol(count, seed=seed, proposal=PROPOSAL)
+
+
+def flows_size(groups: int, months: int, scenarios: int) -> int:
+    """Bytes of the numbers of a PoolFlows: (G,) opening balances, then its (G, T, S) arrays, delinquent (G, B, T, S).
+
+    flows_to_bytes() writes a header of some hundred bytes before them.
+    """
+    arrays = sum(len(DELINQUENT_BUCKETS) if field.name == "delinquent" else 1 for field in fields(PoolFlows)[2:])
+    return FLOAT_BYTES * groups * (1 + arrays * months * scenarios)
 
 
 def simulation_compute(params: Mapping[str, Any], seed: int, index: int, count: int) -> bytes:
@@ -70,6 +84,7 @@ def simulation_complete(run: Run) -> None:
         seed=run.seed,
         params={"rating_run": str(rating_run.pk)},
         chunk_count=1,
+        follow_up=True,
     )
     rating_run.save(update_fields=["structuring"])
 

@@ -124,7 +124,9 @@ class RatingReportType(NodeType):
 
     rating_run = graphene.Field(RatingRunType, description="For its originator only.")
     deal_version = graphene.NonNull(DealVersionType)
-    template = graphene.NonNull(DealVersionType, description="The version that was solved: what it leaves open is null.")
+    template = graphene.NonNull(
+        DealVersionType, description="The version that was solved: what it leaves open is null."
+    )
     credit_model = graphene.NonNull(CreditModelType)
     scenarios = graphene.Int(required=True)
     effective_scenarios = Decimal(required=True)

@@ -43,10 +43,6 @@ def rating_progress(rating_run: RatingRun) -> RatingProgress:
     """How far a rating run is: the simulation first, then the structuring that follows it."""
     simulation = run_progress(rating_run.simulation)
     if simulation.status != RunStatus.DONE or rating_run.structuring is None:
-        return RatingProgress(
-            "simulation", simulation.done, simulation.total, simulation.status, simulation.error
-        )
+        return RatingProgress("simulation", simulation.done, simulation.total, simulation.status, simulation.error)
     structuring = run_progress(rating_run.structuring)
-    return RatingProgress(
-        "structuring", structuring.done, structuring.total, structuring.status, structuring.error
-    )
+    return RatingProgress("structuring", structuring.done, structuring.total, structuring.status, structuring.error)

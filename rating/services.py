@@ -18,10 +18,13 @@ from rating.engine.curves import documented_model
 from rating.engine.model import CreditModel
 from rating.engine.simulation import horizon_of
 from rating.models import CreditModelVersion, RatingReport, RatingRun
-from rating.runs import SCENARIOS_PER_CHUNK, SIMULATION, loans_of
+from rating.runs import SCENARIOS_PER_CHUNK, SIMULATION, flows_size, loans_of
+from runs.registry import NotHere
 from runs.services import run_create
 
 SCENARIO_LIMITS = (64, 65_536)
+# The flows of a simulation are one value of the database and, joined, several times that in a worker's memory.
+MAX_FLOWS_BYTES = 400_000_000
 
 
 def credit_model_store(*, model: CreditModel) -> CreditModelVersion:
@@ -96,7 +99,7 @@ def rating_request(
     template = deal.versions.get(number=1)
     with transaction.atomic():
         model = credit_model or credit_model_store(model=documented_model())
-        _horizon_checked(deal, template, model)
+        _extent_checked(deal, template, model, scenarios)
         claimed = claim(
             organisation=organisation,
             key=idempotency_key,
@@ -137,9 +140,17 @@ def rating_request(
     return rating_run
 
 
-def _horizon_checked(deal: Deal, template: DealVersion, model: CreditModelVersion) -> None:
-    """Legal final has to cover the longest loan and what it may still recover; nothing is dropped."""
-    loans = loans_of(deal.pool.loans_path, deal.pool.loans_digest)
+def _extent_checked(deal: Deal, template: DealVersion, model: CreditModelVersion, scenarios: int) -> None:
+    """Legal final has to cover the longest loan and what it may still recover, and the flows have to fit."""
+    try:
+        loans = loans_of(deal.pool.loans_path, deal.pool.loans_digest)
+    except NotHere as lack:
+        raise ApplicationError(
+            f"The loans of the pool {deal.pool.name} cannot be read at the moment; try again, and tell the operator"
+            " if it stays so.",
+            code="artefact_missing",
+            field="deal",
+        ) from lack
     needed = horizon_of(loans, CreditModel.from_json(model.payload))
     payments = DealSpec.from_json(template.spec).dates.payments
     if payments < needed:
@@ -149,6 +160,23 @@ def _horizon_checked(deal: Deal, template: DealVersion, model: CreditModelVersio
             code="legal_final_too_early",
             field="spec",
         )
+    _size_checked(groups=len(set(loans.group.tolist())), months=needed, scenarios=scenarios)
+
+
+def _size_checked(*, groups: int, months: int, scenarios: int) -> None:
+    """Refuse flows larger than MAX_FLOWS_BYTES."""
+    size = flows_size(groups, months, scenarios)
+    if size <= MAX_FLOWS_BYTES:
+        return
+    fitting = [power for power in (2**n for n in range(17)) if flows_size(groups, months, power) <= MAX_FLOWS_BYTES]
+    largest = max(fitting, default=0)
+    mend = f"take at most {largest} scenarios" if largest >= SCENARIO_LIMITS[0] else "rate a pool of fewer groups"
+    raise ApplicationError(
+        f"scenarios is {scenarios}: over {months} months and {groups} collateral groups the flows take"
+        f" {size / 1e6:,.0f} MB, and {MAX_FLOWS_BYTES / 1e6:,.0f} MB can be kept; {mend}.",
+        code="simulation_too_large",
+        field="scenarios",
+    )
 
 
 def rating_report_create(

@@ -17,13 +17,20 @@ Reduce = Callable[[Mapping[str, Any], Sequence[bytes]], bytes]
 Complete = Callable[[Run], None]
 
 
+class NotHere(Exception):
+    """Raised by compute: this machine cannot do it, another may. For instance a file of the shared folder is missing.
+
+    The chunk is left to others and no attempt is counted. Its words go to the log only.
+    """
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of run.
 
     compute(params, seed, index, count): the bytes of one part. Called outside any transaction, perhaps twice and on
     several machines at once, so it depends on its arguments only; random streams are keyed by what is simulated,
-    never by the chunk.
+    never by the chunk. Raises NotHere where the machine lacks what it needs.
     reduce(params, parts): the bytes of the result from all parts in index order. Called outside any transaction.
     complete(run): called in the transaction that marks the run done, exactly once, with run.result in place.
     """

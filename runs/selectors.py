@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
@@ -66,10 +66,21 @@ def run_visible(viewer: User | AnonymousUser | None, run_id: UUID | str) -> Run:
 
 
 def stalled_runs(after: timedelta = STALLED_AFTER) -> QuerySet[Run]:
-    """Running runs older than `after` of which no chunk has been held within that time: no worker is there.
+    """Running runs older than `after` of which no chunk has been held within that time.
 
-    A chunk keeps the end of its lease when it is done, which dates the last sign of life.
+    No worker is there, none can compute them, or all are busy with other runs: background_stalled() tells.
     """
     since = timezone.now() - after
-    alive = Chunk.objects.filter(run_id=OuterRef("pk"), lease_until__gte=since).exclude(state=ChunkState.TODO)
+    alive = _signs_of_life(since).filter(run_id=OuterRef("pk"))
     return Run.objects.filter(Q(status=RunStatus.RUNNING), ~Exists(alive), created_at__lt=since)
+
+
+def background_stalled(after: timedelta = STALLED_AFTER) -> bool:
+    """Whether runs wait for longer than `after` while no chunk of any run was held: nobody computes anything."""
+    return stalled_runs(after).exists() and not _signs_of_life(timezone.now() - after).exists()
+
+
+def _signs_of_life(since: datetime) -> QuerySet[Chunk]:
+    """Chunks held since then. A chunk keeps owner and end of its lease when it is done; one set aside has no owner."""
+    held = Chunk.objects.filter(state__in=[ChunkState.LEASED, ChunkState.DONE], lease_until__gte=since)
+    return held.exclude(owner="")

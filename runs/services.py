@@ -12,29 +12,35 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import socket
-import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-from django.db import Error as DatabaseProblem
-from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.errors import ApplicationError, NotFound
 from accounts.models import Organisation
 from runs import dispatch
+from runs.leases import (
+    Lease,
+    chunk_claim,
+    chunk_release,
+    chunk_set_aside,
+    chunk_store,
+    claimable,
+    held,
+    lease_kept,
+    lease_length,
+    max_attempts,
+    owner_name,
+    runs_elsewhere,
+)
 from runs.models import Chunk, ChunkState, Run, RunStatus
-from runs.registry import kind_of, known_kinds
+from runs.registry import NotHere, kind_of, known_kinds
 from runs.selectors import Progress, run_progress
 
 logger = logging.getLogger(__name__)
@@ -46,66 +52,70 @@ MOVES: dict[str, frozenset[str]] = {
     RunStatus.CANCELLED: frozenset(),
 }
 MAX_CHUNKS = 100_000
+MAX_RUNNING = 8  # runs of one organisation at a time: the workers and the space for parts are everybody's
+# PostgreSQL takes 1 GB in one message, in which bytes are written as twice as many hexadecimal digits.
+MAX_RESULT_BYTES = 500_000_000
+# The database is away or busy: worth another try. Any other error of it is its answer, and would be the same again.
+TRANSIENT = (OperationalError, InterfaceError)
 REASON_LENGTH = 500
-# Renewals come this many times within one lease, so that one that fails is made good by the next.
-RENEWALS_PER_LEASE = 3
 # One sweep sends at most this many wake-ups for one run: while no worker lives, queues must not grow without bound.
 SWEEP_BATCH = 256
 WAIT_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class Lease:
-    """The right to compute one chunk until the lease runs out. (owner, attempt) fences off whoever held it before."""
-
-    chunk_id: int
-    run_id: UUID
-    index: int
-    attempt: int
-    owner: str
-    kind: str
-    seed: int
-    params: Mapping[str, Any]
-    chunk_count: int
-
-
-@dataclass(frozen=True)
 class Swept:
-    """What one sweep did."""
+    """What one sweep did. skipped: runs it could not look after, which are in the log."""
 
     sent: int
     finalised: int
     failed: int
-
-
-def lease_length() -> timedelta:
-    """How long a worker may be silent before its chunk is given to another (GLASSPOOL_LEASE_SECONDS)."""
-    return timedelta(seconds=settings.GLASSPOOL_LEASE_SECONDS)
-
-
-def owner_name() -> str:
-    """A name no other worker has or had: host, process, and a random part."""
-    return f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+    skipped: int = 0
 
 
 # ---------------------------------------------------------------------------------------------------- the run
 @transaction.atomic
-def run_create(*, kind: str, organisation: Organisation, seed: int, params: Mapping[str, Any], chunk_count: int) -> Run:
+def run_create(
+    *,
+    kind: str,
+    organisation: Organisation,
+    seed: int,
+    params: Mapping[str, Any],
+    chunk_count: int,
+    follow_up: bool = False,
+) -> Run:
     """A running run and all its chunks in one transaction; workers are woken when it commits.
 
-    ApplicationError: kind not registered, or chunk_count not within 1 and MAX_CHUNKS.
+    follow_up: it continues a run that ends in this transaction, so it is never one too many.
+    ApplicationError: kind not registered, chunk_count not within 1 and MAX_CHUNKS, or code="too_many_runs".
     """
     kind_of(kind)
     if not 1 <= chunk_count <= MAX_CHUNKS:
         raise ApplicationError(
             f"chunk_count is {chunk_count}; it must lie between 1 and {MAX_CHUNKS}.", field="chunk_count"
         )
+    if not follow_up:
+        _room_for_a_run(organisation)
     run = Run.objects.create(
         kind=kind, organisation=organisation, seed=seed, params=dict(params), chunk_count=chunk_count
     )
     Chunk.objects.bulk_create((Chunk(run=run, index=index) for index in range(chunk_count)), batch_size=1_000)
     dispatch.chunks_send_on_commit(run.pk, range(chunk_count))
     return run
+
+
+def _room_for_a_run(organisation: Organisation) -> None:
+    """Refuse one run too many. The lock on the organisation lets two requests not both be the last one.
+
+    no_key: rows that point to the organisation are inserted meanwhile, and the caller's own cause no deadlock.
+    """
+    Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
+    running = Run.objects.filter(organisation=organisation, status=RunStatus.RUNNING).count()
+    if running >= MAX_RUNNING:
+        raise ApplicationError(
+            f"{organisation.name} has {running} runs under way and may have {MAX_RUNNING}; wait until one is over.",
+            code="too_many_runs",
+        )
 
 
 @transaction.atomic
@@ -128,10 +138,21 @@ def run_fail(*, run_id: UUID, reason: str) -> bool:
     run = _run_locked(run_id)
     if run is None or RunStatus.FAILED not in MOVES[run.status]:
         return False
-    run.error = reason[:REASON_LENGTH]
+    run.error = _cut(reason)
     _run_move(run, RunStatus.FAILED)
     logger.warning("run failed", extra={"run": run_id})
     return True
+
+
+def _cut(reason: str) -> str:
+    """A reason as it fits its column; PostgreSQL keeps no NUL."""
+    return reason.replace("\0", "")[:REASON_LENGTH]
+
+
+def _reason(error: Exception) -> str:
+    """Kind and words of an error; of one of the operating system without the path, which is the server's."""
+    words = error.strerror if isinstance(error, OSError) and error.filename is not None else error
+    return f"{type(error).__name__}: {words}"
 
 
 def _run_locked(run_id: UUID) -> Run | None:
@@ -140,88 +161,18 @@ def _run_locked(run_id: UUID) -> Run | None:
 
 
 def _run_move(run: Run, status: RunStatus) -> None:
-    """Write the new status of a locked run."""
+    """Write the new status of a locked run, which ends it: its parts have served, and are as large as the result."""
     run.status = status
     run.finished_at = timezone.now()
     run.save(update_fields=["status", "finished_at", "error", "result", "result_digest"])
+    Chunk.objects.filter(run=run, state=ChunkState.DONE).update(part=b"")
 
 
 # ------------------------------------------------------------------------------------------------- the chunks
-def claimable(now: datetime) -> Q:
-    """Chunks that nobody computes: todo, or leased to somebody whose lease ran out."""
-    return Q(state=ChunkState.TODO) | Q(state=ChunkState.LEASED, lease_until__lt=now)
-
-
-@transaction.atomic(durable=True)
-def chunk_claim(*, owner: str, run_id: UUID | None = None, index: int | None = None) -> Lease | None:
-    """Lease one claimable chunk of a running run to `owner`; None when there is none.
-
-    run_id, index: only of this run, only this chunk. Chunks tried least come first, so that one that kills its
-    workers does not keep the others waiting. durable: committed on return, hence nothing is computed within it.
-    """
-    now = timezone.now()
-    free = Chunk.objects.filter(
-        claimable(now), run__status=RunStatus.RUNNING, run__kind__in=known_kinds(), attempt__lt=max_attempts()
-    )
-    if run_id is not None:
-        free = free.filter(run_id=run_id)
-    if index is not None:
-        free = free.filter(index=index)
-    candidates = free.order_by("attempt", "run__created_at", "index")
-    if connection.features.has_select_for_update_skip_locked:
-        candidates = candidates.select_for_update(skip_locked=True, of=("self",))
-    chunk = candidates.select_related("run").defer("part", "run__result").first()
-    if chunk is None:
-        return None
-    taken = Chunk.objects.filter(claimable(now), pk=chunk.pk, attempt=chunk.attempt).update(
-        state=ChunkState.LEASED, owner=owner, lease_until=now + lease_length(), attempt=F("attempt") + 1
-    )
-    if not taken:
-        return None
-    run = chunk.run
-    return Lease(
-        chunk.pk, run.pk, chunk.index, chunk.attempt + 1, owner, run.kind, run.seed, run.params, run.chunk_count
-    )
-
-
-def max_attempts() -> int:
-    """How often a chunk may be claimed before it fails its run (GLASSPOOL_CHUNK_ATTEMPTS)."""
-    return int(settings.GLASSPOOL_CHUNK_ATTEMPTS)
-
-
-def _held(lease: Lease) -> Q:
-    """The chunk while it is still leased to this holder, this time."""
-    return Q(pk=lease.chunk_id, state=ChunkState.LEASED, owner=lease.owner, attempt=lease.attempt)
-
-
-def chunk_renew(*, lease: Lease) -> bool:
-    """Prolong the lease from now; False when it is lost to another."""
-    return bool(Chunk.objects.filter(_held(lease)).update(lease_until=timezone.now() + lease_length()))
-
-
-def chunk_release(*, lease: Lease) -> bool:
-    """Give the chunk back unharmed (a graceful stop): at once claimable, and the attempt does not count."""
-    return bool(
-        Chunk.objects.filter(_held(lease)).update(
-            state=ChunkState.TODO, owner="", lease_until=None, attempt=F("attempt") - 1
-        )
-    )
-
-
-@transaction.atomic(durable=True)
-def chunk_store(*, lease: Lease, part: bytes) -> bool:
-    """Store the part unless the chunk is done: the first finisher wins. False for a later one.
-
-    The holder of a lost lease may be the first: its bits are the same as those its successor computes.
-    """
-    undone = Chunk.objects.filter(pk=lease.chunk_id).exclude(state=ChunkState.DONE)
-    return bool(undone.update(state=ChunkState.DONE, part=part, owner=lease.owner, error=""))
-
-
 def chunk_fail(*, lease: Lease, reason: str) -> None:
     """Note why the attempt failed. The chunk is tried again, or fails its run when it was tried often enough."""
-    noted = Chunk.objects.filter(_held(lease)).update(
-        state=ChunkState.TODO, owner="", lease_until=None, error=reason[:REASON_LENGTH]
+    noted = Chunk.objects.filter(held(lease)).update(
+        state=ChunkState.TODO, owner="", lease_until=None, error=_cut(reason)
     )
     if not noted:
         return
@@ -243,14 +194,25 @@ def chunk_work(*, owner: str, run_id: UUID | None = None, index: int | None = No
     except ApplicationError as refusal:  # the input is at fault, and trying again would refuse it again
         run_fail(run_id=lease.run_id, reason=refusal.message)
         return True
+    except NotHere as lack:
+        logger.warning("chunk %d is left to another machine: %s", lease.index, lack, extra={"run": lease.run_id})
+        chunk_set_aside(lease=lease)
+        return True
     except Exception as error:  # whatever a kind may raise becomes the reason of the run, and nothing else stops
         logger.exception("chunk %d failed in attempt %d", lease.index, lease.attempt, extra={"run": lease.run_id})
-        chunk_fail(lease=lease, reason=f"{type(error).__name__}: {error}")
+        chunk_fail(lease=lease, reason=_reason(error))
         return True
     except BaseException:  # the process is told to stop
         chunk_release(lease=lease)
         raise
-    chunk_store(lease=lease, part=part)
+    try:
+        chunk_store(lease=lease, part=part)
+    except TRANSIENT:
+        raise
+    except Exception as error:  # the database refuses the part, for instance because it is too large
+        logger.exception("part %d was refused in attempt %d", lease.index, lease.attempt, extra={"run": lease.run_id})
+        chunk_fail(lease=lease, reason=_reason(error))
+        return True
     run_finalise(run_id=lease.run_id)
     return True
 
@@ -260,53 +222,31 @@ def work_once(owner: str) -> bool:
     return chunk_work(owner=owner)
 
 
-@contextmanager
-def lease_kept(lease: Lease) -> Iterator[None]:
-    """Renews the lease from a thread of its own while the body runs; a kind need not know of leases."""
-    stop = threading.Event()
-    beat = lease_length().total_seconds() / RENEWALS_PER_LEASE
-
-    def renew() -> None:
-        try:
-            while not stop.wait(beat):
-                try:
-                    if not chunk_renew(lease=lease):
-                        return
-                except DatabaseProblem:
-                    logger.warning("lease of chunk %d not renewed", lease.index, extra={"run": lease.run_id})
-                    connection.close()
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=renew, name=f"lease-{lease.index}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
 # -------------------------------------------------------------------------------------------------- the result
 def run_finalise(*, run_id: UUID) -> bool:
     """Reduce the parts and finish the run if every chunk is done and nobody has; True for the one who did.
 
     Several may reduce at once, from the same immutable parts to the same bytes; the row lock lets one finish. When
-    reduce or complete raises, the run fails with that reason and nothing of complete remains.
+    reduce or complete raises, or the database refuses what they made, the run fails with that reason and nothing of
+    complete remains. Raises TRANSIENT only: then it is tried again.
     """
     run = Run.objects.filter(pk=run_id, status=RunStatus.RUNNING).defer("result").first()
     if run is None or not _all_done(run):
         return False
-    kind = kind_of(run.kind)
-    parts = Chunk.objects.filter(run_id=run_id).order_by("index").values_list("part", flat=True)
+    parts = list(Chunk.objects.filter(run_id=run_id).order_by("index").values_list("part", flat=True))
+    # Parts are emptied by the transaction that ends the run: still running after they were read, they were whole.
+    if not Run.objects.filter(pk=run_id, status=RunStatus.RUNNING).exists():
+        return False
     try:
-        result = kind.reduce(run.params, [bytes(part) for part in parts if part is not None])
+        result = kind_of(run.kind).reduce(run.params, [bytes(part) for part in parts if part is not None])
+        if len(result) > MAX_RESULT_BYTES:
+            raise ValueError(f"it has {len(result)} bytes, and at most {MAX_RESULT_BYTES} can be kept")
         return _run_finish(run_id, result)
-    except DatabaseProblem:
+    except TRANSIENT:
         raise
     except Exception as error:  # a kind may raise anything, and trying again would raise it again
         logger.exception("run could not be finished", extra={"run": run_id})
-        run_fail(run_id=run_id, reason=f"The result could not be made: {type(error).__name__}: {error}")
+        run_fail(run_id=run_id, reason=f"The result could not be made: {_reason(error)}")
         return False
 
 
@@ -332,17 +272,25 @@ def _run_finish(run_id: UUID, result: bytes) -> bool:
 
 # --------------------------------------------------------------------------------------------------- the sweep
 def sweep() -> Swept:
-    """Repair what was lost: wake-ups are sent again, complete runs finished, hopeless ones failed. Safe at any time."""
-    sent = finalised = failed = 0
+    """Repair what was lost: wake-ups are sent again, complete runs finished, hopeless ones failed. Safe at any time.
+
+    A run that cannot be looked after is logged and skipped: it is no reason to leave the others alone.
+    """
+    sent = finalised = failed = skipped = 0
     running = Run.objects.filter(status=RunStatus.RUNNING, kind__in=known_kinds()).order_by("created_at")
     for run_id in list(running.values_list("pk", flat=True)):
-        lost = _chunk_hopeless(run_id)
-        if lost is not None:
-            failed += run_fail(run_id=run_id, reason=lost)
-            continue
-        finalised += run_finalise(run_id=run_id)
-        sent += _chunks_resend(run_id)
-    return Swept(sent, finalised, failed)
+        try:
+            lost = _chunk_hopeless(run_id)
+            if lost is not None:
+                failed += run_fail(run_id=run_id, reason=lost)
+                continue
+            finalised += run_finalise(run_id=run_id)
+            sent += _chunks_resend(run_id)
+        except Exception:  # whatever it is, the next run may be in order
+            logger.exception("run could not be looked after", extra={"run": run_id})
+            connection.close_if_unusable_or_obsolete()
+            skipped += 1
+    return Swept(sent, finalised, failed, skipped)
 
 
 def _chunk_hopeless(run_id: UUID) -> str | None:
@@ -368,7 +316,8 @@ def _chunks_resend(run_id: UUID) -> int:
     now = timezone.now()
     chunks = Chunk.objects.filter(run_id=run_id)
     due = claimable(now)
-    if chunks.filter(state=ChunkState.LEASED, lease_until__gte=now).exists():
+    # One set aside has no owner: nobody works on it.
+    if chunks.filter(state=ChunkState.LEASED, lease_until__gte=now).exclude(owner="").exists():
         due = Q(state=ChunkState.LEASED, lease_until__lt=now)
     silent = Q(lease_until=None) | Q(lease_until__lt=now)
     indices = list(chunks.filter(due & silent).order_by("index").values_list("index", flat=True)[:SWEEP_BATCH])
@@ -383,6 +332,7 @@ def run_until_done(run_id: UUID, on_progress: Callable[[Progress], None] | None 
     """Compute the run in this thread, beside whoever else does, until it is done, failed or cancelled.
 
     on_progress is called with the runs.selectors.Progress after every chunk. The caller looks at run.status.
+    ApplicationError(code="run_not_here"): this machine cannot compute it; the run goes on without it.
     """
     owner = owner_name()
     while True:
@@ -394,6 +344,12 @@ def run_until_done(run_id: UUID, on_progress: Callable[[Progress], None] | None 
             on_progress(run_progress(run))
         if run.status != RunStatus.RUNNING:
             return run
+        if run_id in runs_elsewhere():
+            raise ApplicationError(
+                "This machine does not have the files that the run needs; let it share GLASSPOOL_ARTEFACTS with the"
+                " machine that stored them, or start a worker there.",
+                code="run_not_here",
+            )
         if not worked:
             _run_repair(run_id)
             time.sleep(WAIT_SECONDS)

@@ -6,13 +6,13 @@ from uuid import UUID
 
 from celery import shared_task
 
-from runs import dispatch, services
+from runs import dispatch, leases, services
 
 
 @shared_task(name=dispatch.CHUNK_TASK)
 def chunk(run_id: str, index: int) -> None:
     """Compute one chunk, unless somebody else has or does."""
-    services.chunk_work(run_id=UUID(run_id), index=index, owner=services.owner_name())
+    services.chunk_work(run_id=UUID(run_id), index=index, owner=leases.owner_name())
 
 
 @shared_task(name=dispatch.SWEEP_TASK)

@@ -11,16 +11,15 @@ import threading
 import time
 from types import TracebackType
 
-from django.db import Error as DatabaseProblem
 from django.db import connection
 
-from runs import dispatch, services
+from runs import dispatch, leases, services
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 SWEEP_SECONDS = 5.0
-# After a failure of the database: long enough not to fill the log while it restarts.
+# After a failure, mostly of the database: long enough not to fill the log while it restarts.
 RETRY_SECONDS = 2.0
 
 
@@ -30,25 +29,34 @@ def work_forever(stop: threading.Event, poll: float = POLL_SECONDS) -> None:
     A chunk under way is finished first. poll: seconds between two looks when nobody wakes us: runs may be created
     by other processes.
     """
-    owner = services.owner_name()
+    owner = leases.owner_name()
     swept = float("-inf")
     try:
         while not stop.is_set():
             dispatch.wake.clear()  # before looking: a wake-up that comes while we look is not lost
+            if time.monotonic() - swept >= SWEEP_SECONDS:
+                _sweep()
+                swept = time.monotonic()
+                dispatch.wake.clear()
             try:
-                if time.monotonic() - swept >= SWEEP_SECONDS:
-                    services.sweep()
-                    swept = time.monotonic()
-                    dispatch.wake.clear()
                 if services.work_once(owner):
                     continue
-            except DatabaseProblem:
-                logger.exception("the database does not answer; trying again")
+            except Exception:  # nothing but `stop` may end the only thread that works
+                logger.exception("no work could be done; trying again")
                 connection.close()
                 dispatch.wake.wait(RETRY_SECONDS)
                 continue
             dispatch.wake.wait(poll)
     finally:
+        connection.close()
+
+
+def _sweep() -> None:
+    """Sweep, and go on when that fails: there may be work all the same."""
+    try:
+        services.sweep()
+    except Exception:
+        logger.exception("the sweep failed; it comes again")
         connection.close()
 
 

@@ -89,8 +89,8 @@ TYPES: Mapping[str, Fields] = {
         ORIGINATOR: "id deal scenarios seed creditModel simulation structuring report createdAt",
     },
     "RatingReport": {
-        PARTIES: "id dealVersion template creditModel scenarios effectiveScenarios seed engine expectedLoss expectedLossSe"
-        " lossQuantiles lossHistogram tranches collateral manifest createdAt",
+        PARTIES: "id dealVersion template creditModel scenarios effectiveScenarios seed engine expectedLoss"
+        " expectedLossSe lossQuantiles lossHistogram tranches collateral manifest createdAt",
         ORIGINATOR: "ratingRun",
     },
     "CreditModel": {PARTIES: "digest name payload"},

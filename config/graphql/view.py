@@ -147,15 +147,19 @@ def answer(context: Context, query: str, variables: dict[str, Any], operation_na
     if errors:
         return respond(ExecutionResult(None, errors), extensions)
     operation = get_operation_ast(document, operation_name)
-    if operation is not None and operation.operation is OperationType.MUTATION and not sees_to_itself(operation):
+    if operation is None or operation.operation is not OperationType.MUTATION:
+        result = run(context, document, variables, operation_name)
+    elif sees_to_itself(operation):
+        result = run(context, document, variables, operation_name)
+        if result.errors and not any((result.data or {}).values()):
+            result = ExecutionResult(None, result.errors)  # it was refused
+    else:
         with transaction.atomic():
             result = run(context, document, variables, operation_name)
             if result.errors:
                 # All or nothing: an answer that shows effects which were taken back would be a lie.
                 transaction.set_rollback(True)
                 result = ExecutionResult(None, result.errors)
-    else:
-        result = run(context, document, variables, operation_name)
     return respond(result, extensions)
 
 

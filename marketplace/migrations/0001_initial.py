@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                 ('lot', models.BigIntegerField(help_text='cents')),
                 ('reserve_ticks', models.PositiveIntegerField(help_text='highest yield accepted')),
                 ('guide_ticks', models.PositiveIntegerField(help_text='model yield shown to bidders')),
-                ('seed', models.BigIntegerField()),
+                ('seed', models.BigIntegerField(help_text='of the draw among ties; follows from the bids at the close', null=True)),
                 ('clearing_ticks', models.PositiveIntegerField(null=True)),
                 ('allotted', models.BigIntegerField(null=True)),
                 ('bid_to_cover', models.DecimalField(decimal_places=4, max_digits=12, null=True)),
@@ -49,6 +49,7 @@ class Migration(migrations.Migration):
                 ('yield_ticks', models.PositiveIntegerField()),
                 ('amount', models.BigIntegerField(help_text='cents of original balance')),
                 ('state', models.CharField(choices=[('live', 'Live'), ('withdrawn', 'Withdrawn'), ('filled', 'Filled'), ('part_filled', 'Part Filled'), ('rejected', 'Rejected'), ('cancelled', 'Cancelled')], default='live', max_length=12)),
+                ('key', models.CharField(default='', help_text='name of the bid in the clearing, given at the close', max_length=64)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('auction', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='bids', to='marketplace.auction')),
                 ('hold', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='bid', to='investors.transfer')),
@@ -82,7 +83,7 @@ class Migration(migrations.Migration):
                 ('closed_at', models.DateTimeField(null=True)),
                 ('settled_at', models.DateTimeField(null=True)),
                 ('sources_and_uses', models.JSONField(null=True)),
-                ('deal', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='listing', to='pooling.deal')),
+                ('deal', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='listings', to='pooling.deal')),
                 ('deal_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='pooling.dealversion')),
                 ('organisation', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='listings', to='accounts.organisation')),
                 ('price_report', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='pricing.pricereport')),
@@ -114,6 +115,14 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='bid',
             constraint=models.CheckConstraint(condition=models.Q(('yield_ticks__gt', 0)), name='bid_has_yield'),
+        ),
+        migrations.AddConstraint(
+            model_name='bid',
+            constraint=models.UniqueConstraint(condition=models.Q(('key', ''), _negated=True), fields=('auction', 'key'), name='one_bid_per_key'),
+        ),
+        migrations.AddConstraint(
+            model_name='listing',
+            constraint=models.UniqueConstraint(condition=models.Q(('state', 'cancelled'), _negated=True), fields=('deal',), name='one_listing_per_deal'),
         ),
         migrations.AddConstraint(
             model_name='allocation',

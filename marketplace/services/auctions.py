@@ -18,7 +18,7 @@ from investors.ledger import Movement, transfers_book, void
 from marketplace.engine.auction import Award, ClearingResult
 from marketplace.locks import bids_locked, listing_locked
 from marketplace.models import Allocation, Auction, Bid, BidState, Listing, ListingState
-from marketplace.selectors import auction_cleared, bid_keys
+from marketplace.selectors import auction_cleared, auction_draw
 from marketplace.services.listings import manifest_checked
 from marketplace.services.rules import acting_organisation, transition_checked
 
@@ -44,10 +44,11 @@ def auction_close(*, user: User, listing: Listing, idempotency_key: str) -> List
     unfilled: list[Movement] = []
     digests: dict[str, str] = {}
     for auction in locked.auctions.order_by("seniority"):
+        own = [bid for bid in live if bid.auction_id == auction.pk]
+        _draw(auction, own)
         result = auction_cleared(auction)
         _record(auction, result)
         digests[auction.tranche] = auction.result_digest
-        own = [bid for bid in live if bid.auction_id == auction.pk]
         unfilled += _award(auction, own, {award.key: award for award in result.awards})
     transfers_book(batch=f"close/{locked.pk}", movements=unfilled)
     locked.state = ListingState.CLOSED
@@ -56,6 +57,16 @@ def auction_close(*, user: User, listing: Listing, idempotency_key: str) -> List
     stated.settle(str(locked.pk))
     audit_record(actor=user, verb="auction_close", subject=f"listing:{locked.pk}", payload={"results": digests})
     return locked
+
+
+def _draw(auction: Auction, bids: Sequence[Bid]) -> None:
+    """Fix the lottery now that nobody can bid any more. bids: the live ones of the class, locked."""
+    draw = auction_draw(auction)
+    for bid in bids:
+        bid.key = draw.keys[bid.pk]
+    Bid.objects.bulk_update(bids, ["key"], batch_size=500)
+    auction.seed = draw.seed
+    auction.save(update_fields=["seed"])
 
 
 def _record(auction: Auction, result: ClearingResult) -> None:
@@ -70,11 +81,10 @@ def _record(auction: Auction, result: ClearingResult) -> None:
 
 def _award(auction: Auction, bids: Sequence[Bid], awards: Mapping[str, Award]) -> list[Movement]:
     """Write each bid's state and allocation; return the movements that give back the holds of unfilled bids."""
-    keys = bid_keys(auction)
     unfilled: list[Movement] = []
     allocations: list[Allocation] = []
     for bid in bids:
-        award = awards[keys[bid.pk]]
+        award = awards[bid.key]
         bid.state = BidState(award.state)
         bid.save(update_fields=["state"])
         if award.award:

@@ -6,6 +6,7 @@ Not here: the rules of a mandate (investors.engine.mandates).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 
 from accounts.models import IdempotencyClaim, Role, User
@@ -38,17 +39,20 @@ def listing_offers(listing: Listing) -> tuple[Offer, ...]:
     )
 
 
-def mandates_bid(*, listing: Listing, seed: int) -> list[Bid]:
-    """Bids of every active mandate of an investor with a user, at most one a class, its budget limited by its cash.
+def mandates_bid(*, listing: Listing, mandates: Iterable[Mandate], seed: int) -> list[Bid]:
+    """Bids of these mandates, where active and of an investor with a user; at most one a class, within its cash.
 
+    It spends the investors' own cash: give it mandates that were made for this (marketplace.cast.cast_fund).
     Each bid is a transaction of its own with a key made of listing, mandate, class and seed: a second call adds none.
     """
     offers = listing_offers(listing)
     auctions = {auction.tranche: auction for auction in listing.auctions.all()}
     currency = str(listing.deal_version.spec["currency"])
     placed: list[Bid] = []
-    mandates = Mandate.objects.filter(active=True, organisation__role=Role.INVESTOR).select_related("organisation")
-    for mandate in mandates.order_by("organisation__name", "name"):
+    bidding = Mandate.objects.filter(
+        pk__in=[mandate.pk for mandate in mandates], active=True, organisation__role=Role.INVESTOR
+    ).select_related("organisation")
+    for mandate in bidding.order_by("organisation__name", "name"):
         user = User.objects.filter(organisation=mandate.organisation, is_active=True).order_by("pk").first()
         if user is None:
             continue

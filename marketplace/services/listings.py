@@ -5,7 +5,6 @@ Not here: bids, clearing, settlement.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -92,7 +91,8 @@ def listing_create(
     """A draft listing of the originator's deal: its latest rated and priced version, frozen, and one auction a class.
 
     Each auction's reserve is the model yield plus reserve_spread_bp. Supply is the class balance in whole lots; what
-    is left below one lot stays with the originator. Raises ApplicationError not_rated, already_listed.
+    is left below one lot stays with the originator. A deal may be listed again once its listing is cancelled.
+    Raises ApplicationError not_rated, already_listed.
     """
     organisation = acting_organisation(user, Role.ORIGINATOR)
     stated = claim(
@@ -122,7 +122,6 @@ def listing_create(
             lot=step,
             guide_ticks=guide,
             reserve_ticks=guide + reserve_spread_bp * TICKS_PER_BP,
-            seed=_lottery_seed(listing.manifest, tranche.name),
         )
     stated.settle(str(listing.pk))
     audit_record(
@@ -163,14 +162,12 @@ def _draft(organisation: Organisation, deal: Deal, report: PriceReport) -> Listi
                 manifest=manifest_of(report),
             )
     except IntegrityError:
-        if not Listing.objects.filter(deal=deal).exists():
+        if not Listing.objects.filter(deal=deal).exclude(state=ListingState.CANCELLED).exists():
             raise
-        raise ApplicationError("The deal is listed already: a deal has one listing.", code="already_listed") from None
-
-
-def _lottery_seed(manifest: dict[str, Any], tranche: str) -> int:
-    """Seed of the tie-break, fixed by the frozen manifest: nobody can choose it after the bids are known."""
-    return int(hashlib.sha256(f"{digest(manifest)}/{tranche}".encode()).hexdigest()[:15], 16)
+        raise ApplicationError(
+            "The deal is listed already: it can be listed again only where that listing is cancelled.",
+            code="already_listed",
+        ) from None
 
 
 def _actor_of(user: User, listing: Listing, *, own_states: tuple[str, ...]) -> Organisation:

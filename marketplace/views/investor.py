@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import Prefetch
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -16,7 +17,7 @@ from accounts.pages import ActionForm, PageRequest, attempt, form_for, page
 from investors.selectors import cash_position, mandates_visible, organisation_of, positions_visible
 from marketplace.exhibits import ClassRow, class_rows, mandate_tests, provenance_of, ticket
 from marketplace.forms import BidForm
-from marketplace.models import Auction, BidState, ListingState
+from marketplace.models import Auction, BidState, Listing, ListingState
 from marketplace.selectors import (
     allocations_visible,
     auction_visible,
@@ -142,10 +143,9 @@ def withdraw(request: PageRequest, pk: UUID) -> HttpResponse:
 @page(Role.INVESTOR)
 def positions(request: PageRequest) -> HttpResponse:
     """What the institution holds, what it was awarded and not yet paid, and the trades behind it."""
-    held = [
-        (account, account.asset.partition("/")[2])
-        for account in positions_visible(request.user).select_related("deal__listing")
-    ]
+    settled = Prefetch("deal__listings", Listing.objects.filter(state=ListingState.SETTLED), to_attr="settled_listings")
+    accounts = positions_visible(request.user).select_related("deal").prefetch_related(settled)
+    held = [(account, account.asset.partition("/")[2]) for account in accounts]
     trades = trades_visible(request.user).select_related("allocation__auction__listing__deal")
     awaiting = allocations_visible(request.user).filter(trade__isnull=True, auction__listing__state=ListingState.CLOSED)
     context = {

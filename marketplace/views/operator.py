@@ -63,7 +63,7 @@ MOVES = {
         (Role.ORIGINATOR, Role.OPERATOR),
         "Cancel the listing",
         "Cancel the listing",
-        "The offer ends and every hold returns. A deal has one listing: it cannot be offered again.",
+        "The offer ends and every hold returns. The deal can be listed again afterwards.",
         "The listing is cancelled and every hold has returned.",
         danger=True,
     ),

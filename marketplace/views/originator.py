@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Prefetch
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 
@@ -13,6 +14,7 @@ from accounts.pages import PageRequest, attempt, form_for, page
 from marketplace.disclosure import deal_versions_disclosed
 from marketplace.exhibits import class_rows
 from marketplace.forms import ListingForm
+from marketplace.models import Listing, ListingState
 from marketplace.selectors import listings_visible
 from marketplace.services import listing_create
 from pooling.selectors import deals_visible, pools_visible, visible
@@ -23,7 +25,8 @@ from rating.selectors import rating_progress, rating_runs_visible
 @page(Role.ORIGINATOR)
 def deals(request: PageRequest) -> HttpResponse:
     """Every pool of the originator with its deal and listing, newest first."""
-    rows = pools_visible(request.user).select_related("tape", "deal__listing").order_by("-created_at")
+    newest = Prefetch("deal__listings", Listing.objects.order_by("-created_at", "id"), to_attr="newest_listings")
+    rows = pools_visible(request.user).select_related("tape", "deal").prefetch_related(newest).order_by("-created_at")
     return render(request, "marketplace/deals.html", {"pools": rows, "section": "deals"})
 
 
@@ -45,7 +48,7 @@ def deal(request: PageRequest, pk: UUID) -> HttpResponse:
         "versions": found.versions.order_by("number"),
         "latest": latest,
         "runs": [(run, rating_progress(run)) for run in runs],
-        "listing": listings_visible(request.user).filter(deal=found).first(),
+        "listing": listings_visible(request.user).filter(deal=found).exclude(state=ListingState.CANCELLED).first(),
         "section": "deals",
     }
     if latest is not None:

@@ -105,7 +105,7 @@ def _rule(item: object, path: str) -> Rule:
         raise ValueError(f"{path}.field: {field!r} is not one of {', '.join((*NUMBER_FIELDS, *TEXT_FIELDS))}")
     if op not in OPERATORS:
         raise ValueError(f"{path}.op: {op!r} is not one of {', '.join(OPERATORS)}")
-    if not isinstance(reason, str) or not reason.strip():
+    if not isinstance(reason, str) or not reason.strip() or not reason.isprintable():
         raise ValueError(f"{path}.reason: expected a text, got {reason!r}")
     return Rule(str(field), str(op), _value(str(field), str(op), item["value"], f"{path}.value"), reason)
 
@@ -140,8 +140,8 @@ def _number(value: object, path: str) -> float:
 
 
 def _text(value: object, path: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{path}: expected a text, got {value!r}")
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError(f"{path}: expected a text that can be printed, got {value!r}")
     return value
 
 
@@ -184,6 +184,8 @@ def _column(frame: pd.DataFrame, field: str) -> Column:
 def concentrations(frame: pd.DataFrame, fields: Sequence[str] = ("state", "obligor")) -> tuple[Concentration, ...]:
     """The largest share of each text field, by balance. A loan without an obligor id is its own obligor.
 
+    The largest obligor stays without a name: its id would join loans to a person across tapes.
+
     Loans whose field is unknown count in the total and never as a name; a field unknown throughout is left
     out. Raises ValueError for an empty pool.
     """
@@ -202,5 +204,5 @@ def concentrations(frame: pd.DataFrame, fields: Sequence[str] = ("state", "oblig
         sums = sums.sort_index()
         largest = int(sums.max())
         name = str(sums.index[int(np.argmax(sums.to_numpy()))])
-        found.append(Concentration(field, name, largest, largest / total, len(sums)))
+        found.append(Concentration(field, "" if field == "obligor" else name, largest, largest / total, len(sums)))
     return tuple(found)

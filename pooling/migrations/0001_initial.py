@@ -151,4 +151,11 @@ class Migration(migrations.Migration):
             model_name='loan',
             constraint=models.CheckConstraint(condition=models.Q(('balance__gt', 0)), name='loan_has_balance'),
         ),
+        migrations.AddConstraint(
+            model_name='loan',
+            constraint=models.CheckConstraint(
+                condition=models.Q(('pool__isnull', True), ('is_open', True), _connector='OR'),
+                name='pooled_loan_is_open',
+            ),
+        ),
     ]

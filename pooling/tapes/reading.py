@@ -42,13 +42,15 @@ class ReadLimits:
     """Bounds that hold before and while a tape is parsed.
 
     max_file_bytes: size as uploaded. max_bytes: size after decompression. max_line_bytes: one physical line,
-    and one record with its quoted line breaks. max_rows, max_columns: of the table.
+    and one record with its quoted line breaks. max_rows, max_columns, max_cells: of the table; a cell costs some
+    40 bytes of memory even where it is empty, so few bytes of commas could otherwise fill a machine.
     """
 
     max_bytes: int = 512 << 20
     max_line_bytes: int = 1 << 20
     max_rows: int = 500_000
-    max_columns: int = 2_000
+    max_columns: int = 500
+    max_cells: int = 30_000_000
     max_file_bytes: int = 256 << 20
 
 
@@ -192,6 +194,9 @@ class _Lines:
             self._pieces = self._read()
         piece = self._pieces.pop()
         self.number += 1
+        # Told of the record that reads this piece: a lone carriage return makes several records of one line.
+        if "\0" in piece:
+            self.has_nul = True
         return piece
 
     def _read(self) -> list[str]:
@@ -209,8 +214,6 @@ class _Lines:
             text = line.decode("utf-8-sig" if self.number == 0 else "utf-8")
         except UnicodeDecodeError as error:
             raise _encoding(self.number + 1, line, error) from error
-        if "\0" in text:
-            self.has_nul = True
         if "\r" in text:
             return [piece for piece in reversed(_LONE_RETURN.split(text)) if piece]
         return [text]
@@ -256,6 +259,9 @@ def _parse(lines: _Lines, name: str, digest: str, limits: ReadLimits) -> RawTape
         if rows > limits.max_rows:
             sentence = f"{name} holds more than {limits.max_rows:,} rows; split the tape and try again."
             raise _refusal("tape_too_many_rows", sentence)
+        if rows * len(headers) > limits.max_cells:
+            sentence = f"{name} holds more than {limits.max_cells:,} cells in its {len(headers):,} columns"
+            raise _refusal("tape_too_large", f"{sentence}; leave out columns that are empty, or split the tape.")
         if lines.has_nul:
             table.reject(line, rows, "row_control_character", "", "holds a NUL character", "remove it")
         else:

@@ -7,48 +7,82 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('pooling', '0001_initial'),
-        ('runs', '0001_initial'),
+        ("pooling", "0001_initial"),
+        ("runs", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='CreditModelVersion',
+            name="CreditModelVersion",
             fields=[
-                ('digest', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=200)),
-                ('payload', models.JSONField()),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("digest", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=200)),
+                ("payload", models.JSONField()),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
         ),
         migrations.CreateModel(
-            name='RatingRun',
+            name="RatingRun",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('scenarios', models.PositiveIntegerField()),
-                ('seed', models.BigIntegerField()),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('credit_model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='rating.creditmodelversion')),
-                ('deal', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='rating_runs', to='pooling.deal')),
-                ('simulation', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='runs.run')),
-                ('structuring', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='runs.run')),
-                ('template', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='pooling.dealversion')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("scenarios", models.PositiveIntegerField()),
+                ("seed", models.BigIntegerField()),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "credit_model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="rating.creditmodelversion"
+                    ),
+                ),
+                (
+                    "deal",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="rating_runs", to="pooling.deal"
+                    ),
+                ),
+                (
+                    "simulation",
+                    models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="runs.run"),
+                ),
+                (
+                    "structuring",
+                    models.OneToOneField(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="runs.run"
+                    ),
+                ),
+                (
+                    "template",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="pooling.dealversion"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='RatingReport',
+            name="RatingReport",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('result', models.JSONField()),
-                ('manifest', models.JSONField()),
-                ('realised', models.JSONField(null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('deal_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='rating_reports', to='pooling.dealversion')),
-                ('rating_run', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='report', to='rating.ratingrun')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("result", models.JSONField()),
+                ("manifest", models.JSONField()),
+                ("realised", models.JSONField(null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "deal_version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="rating_reports",
+                        to="pooling.dealversion",
+                    ),
+                ),
+                (
+                    "rating_run",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="report", to="rating.ratingrun"
+                    ),
+                ),
             ],
         ),
     ]

@@ -99,6 +99,8 @@ GOOD = {"field": "rate", "op": "le", "value": 0.3, "reason": "too dear"}
         ({"field": "state", "op": "in", "value": [1]}, r"value\[0\]: expected a text"),
         ({"field": "issue_month", "op": "ge", "value": 2010}, "expected a text"),
         ({"reason": " "}, "reason: expected a text"),
+        ({"reason": "a\0b"}, "reason: expected a text"),
+        ({"field": "state", "op": "in", "value": ["C\0"]}, r"value\[0\]: expected a text that can be printed"),
     ],
 )
 def test_what_a_rule_may_not_say_is_refused_with_its_path(change, said):
@@ -130,8 +132,9 @@ def test_concentrations_are_by_balance_and_obligor():
     assert (state.name, state.balance_cents, state.names) == ("CA", 2_000_000, 3)
     assert state.share == 2_000_000 / total
     # e has no obligor id and is its own obligor; x holds a and c
-    assert (obligor.name, obligor.balance_cents, obligor.names) == ("e", 10_000_001, 5)
-    assert concentrations(POOL.iloc[[0, 1, 2]])[1].name == "x"
+    assert (obligor.name, obligor.balance_cents, obligor.names) == ("", 10_000_001, 5)  # an id names a person
+    two = concentrations(POOL.iloc[[0, 1, 2]])[1]
+    assert (two.name, two.names) == ("", 2)
 
 
 def test_concentrations_of_what_is_unknown_throughout_are_left_out():

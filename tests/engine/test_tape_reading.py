@@ -176,3 +176,27 @@ def test_the_wide_tape_has_its_true_number_of_rows_in_time(shared):
     took = time.process_time() - began
     assert (raw.rows, raw.cells.shape, len(raw.issues)) == (20_814, (20_814, 145), 0)
     assert took < 6.0  # 1.7 s on an idle machine; twice the 3 s asked for, since the machine is shared
+
+
+def test_nul_refuses_the_record_that_holds_it_and_no_other_of_its_line(tmp_path):
+    path = tmp_path / "returns.csv"
+    path.write_bytes(b"amount,rate,term,home\n1000,0.1,36,own\r2000,0.1,36,ho\0use\n3000,0.1,36,rent\n")
+    raw = read_tape(path)
+    assert raw.cells["amount"].tolist() == ["1000", "3000"]
+    assert [(issue.row, issue.rule) for issue in raw.issues] == [(2, "row_control_character")]
+
+
+def test_few_bytes_of_commas_do_not_fill_the_memory(tmp_path):
+    path = tmp_path / "commas.csv.gz"
+    columns = 400
+    header = ",".join(["amount", "rate", "term", *(f"c{i}" for i in range(columns - 3))])
+    path.write_bytes(gzip.compress((header + "\n" + ("1,2,3" + "," * (columns - 3) + "\n") * 20_000).encode()))
+    limits = ReadLimits(max_cells=400_000)
+    tracemalloc.start()
+    with pytest.raises(ApplicationError, match="more than 400,000 cells in its 400 columns") as refusal:
+        read_tape(path, limits=limits)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert refusal.value.code == "tape_too_large"
+    assert path.stat().st_size < 40_000
+    assert peak < 80 * limits.max_cells

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from accounts.errors import ApplicationError
@@ -10,24 +12,29 @@ from investors.engine.mandates import DEMO_MANDATES, eligible, scaled
 from investors.models import Mandate
 from investors.selectors import cash_position, ledger_drift, ledger_imbalance
 from investors.services import cash_deposit, mandate_create, terms_read, terms_written
-from marketplace.models import Auction, Bid
+from marketplace.cast import cast_create
+from marketplace.models import Bid
+from marketplace.pipeline import Job, Stopwatch, securitize
 from marketplace.services import auction_close, listing_offers, listing_settle, mandates_bid
-from tests.services.factories import POOL_BALANCE, key, market, organisation, party
+from pooling.tapes import write_generated_tape
+from tests.services.factories import PASSWORD, POOL_BALANCE, key, market, organisation, party
 
 pytestmark = pytest.mark.django_db
 
 
-def demo_investors() -> None:
+def demo_investors() -> list[Mandate]:
+    mandates = []
     for terms in DEMO_MANDATES:
         user, fitted = party(Role.INVESTOR, terms.name), scaled(terms, POOL_BALANCE)
         cash_deposit(organisation=organisation(user), amount=fitted.budget_cents, idempotency_key=key())
-        mandate_create(user=user, name=terms.name, terms=terms_written(fitted), idempotency_key=key())
+        mandates.append(mandate_create(user=user, name=terms.name, terms=terms_written(fitted), idempotency_key=key()))
+    return mandates
 
 
 def test_mandates_bid_within_their_limits_and_once():
     scene = market(investors=0)
-    demo_investors()
-    bids = mandates_bid(listing=scene.listing, seed=7)
+    mandates = demo_investors()
+    bids = mandates_bid(listing=scene.listing, mandates=mandates, seed=7)
     assert len(bids) == Bid.objects.count() >= 6
     offers = {offer.key: offer for offer in listing_offers(scene.listing)}
     for bid in bids:
@@ -36,45 +43,40 @@ def test_mandates_bid_within_their_limits_and_once():
         assert bid.amount <= terms.max_share * bid.auction.supply
         assert cash_position(bid.organisation).available >= 0
     # a second call with the seed adds none, and answers the same
-    assert [bid.pk for bid in mandates_bid(listing=scene.listing, seed=7)] == [bid.pk for bid in bids]
+    again = mandates_bid(listing=scene.listing, mandates=mandates, seed=7)
+    assert [bid.pk for bid in again] == [bid.pk for bid in bids]
     auction_close(user=scene.operator, listing=scene.listing, idempotency_key=key())
     listing_settle(user=scene.operator, listing=scene.listing, idempotency_key=key())
     assert (ledger_imbalance(), ledger_drift()) == (0, 0)
 
 
-def test_a_mandate_without_cash_does_not_bid():
+def test_a_mandate_without_cash_or_put_to_rest_does_not_bid():
     scene = market(investors=0)
     user = party(Role.INVESTOR)
-    mandate_create(user=user, name="no cash", terms=terms_written(DEMO_MANDATES[0]), idempotency_key=key())
-    assert mandates_bid(listing=scene.listing, seed=7) == []
+    poor = mandate_create(user=user, name="no cash", terms=terms_written(DEMO_MANDATES[0]), idempotency_key=key())
+    assert mandates_bid(listing=scene.listing, mandates=[poor], seed=7) == []
+    rested = demo_investors()
+    Mandate.objects.update(active=False)
+    assert mandates_bid(listing=scene.listing, mandates=rested, seed=7) == []
 
 
-def test_the_lottery_does_not_depend_on_row_ids():
-    # given two bids that tie for an odd lot, the winner follows from seed, name and number of the bid alone
-    winners = set()
-    for _ in range(6):
-        scene = market(investors=0)
-        Auction.objects.filter(listing=scene.listing).update(seed=12345)
-        scene.investors = [party(Role.INVESTOR, cash=POOL_BALANCE) for _ in range(2)]
-        for number, user in enumerate(scene.investors):
-            owner = organisation(user)
-            owner.name = f"Bidder {number} of {scene.listing.pk}"
-            owner.save()
-        auction = scene.auctions["B"]
-        for number in (1, 0):
-            scene.bid(number, "B", 0, auction.supply - 100_000)
-        for number, user in enumerate(scene.investors):
-            owner = organisation(user)
-            owner.name = f"Bidder {number}"
-            owner.save()
-        auction_close(user=scene.operator, listing=scene.listing, idempotency_key=key())
-        awards = {row.organisation.name: row.amount for row in auction.allocations.all()}
-        winners.add(tuple(sorted(awards.items())))
-        for number, user in enumerate(scene.investors):
-            owner = organisation(user)
-            owner.name = f"Bidder {number} was in {scene.listing.pk}"
-            owner.save()
-    assert len(winners) == 1
+@pytest.mark.django_db(transaction=True)
+def test_the_demo_bids_with_nobody_elses_money(tmp_path: Path):
+    # given an investor who has cash and a mandate of its own, and is none of the cast
+    cast = cast_create(password=PASSWORD)
+    stranger = party(Role.INVESTOR, cash=POOL_BALANCE)
+    terms = terms_written(scaled(DEMO_MANDATES[0], POOL_BALANCE))
+    mandate_create(user=stranger, name="own money", terms=terms, idempotency_key=key())
+    path = tmp_path / "tape.csv"
+    write_generated_tape(path, n=200, seed=9)
+    # when the main job runs
+    job = Job(tape=path, scenarios=256)
+    listing = securitize(job=job, cast=cast, progress=lambda *_: None, watch=Stopwatch(), key="job")
+    # then the cast has bid, and the stranger has not
+    bidders = set(Bid.objects.filter(auction__listing=listing).values_list("organisation__name", flat=True))
+    assert bidders
+    assert bidders <= {terms.name for terms in DEMO_MANDATES}
+    assert cash_position(organisation(stranger)).available == POOL_BALANCE
 
 
 @pytest.mark.parametrize(

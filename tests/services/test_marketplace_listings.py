@@ -9,6 +9,7 @@ import pytest
 from accounts.errors import ApplicationError, NotFound
 from accounts.models import AuditEvent, Role
 from accounts.selectors import audit_verify
+from investors.selectors import ledger_drift, ledger_imbalance
 from marketplace.models import LISTING_TRANSITIONS, Auction, Listing, ListingState
 from marketplace.selectors import auction_cleared, auction_verified
 from marketplace.services import (
@@ -43,12 +44,37 @@ def test_a_listing_freezes_the_latest_solved_version():
     assert [(auction.tranche, auction.supply) for auction in auctions] == list(BALANCES.items())
     # the reserve stands 150 bp = 1,500 ticks of 1e-5 above the model yield
     assert {auction.reserve_ticks - auction.guide_ticks for auction in auctions} == {1500}
-    # the same key answers the same; another key is refused: a deal has one listing
+    # the same key answers the same; another key is refused: a deal has one listing that is not cancelled
     assert listing_create(user=originator, deal=deal, idempotency_key="list-once").pk == listing.pk
     with pytest.raises(ApplicationError) as refusal:
         listing_create(user=originator, deal=deal, idempotency_key=key())
     assert refusal.value.code == "already_listed"
     assert (Listing.objects.count(), Auction.objects.count()) == (1, 3)
+
+
+def test_a_cancelled_listing_gives_its_deal_free():
+    scene = market_with_bids()
+    deal = scene.listing.deal
+    listing_cancel(user=scene.operator, listing=scene.listing, idempotency_key=key())
+    # when the originator lists the deal again
+    again = listing_create(user=scene.originator, deal=deal, idempotency_key=key())
+    # then it is a listing of its own, and again the only one
+    assert again.pk != scene.listing.pk
+    with pytest.raises(ApplicationError) as refusal:
+        listing_create(user=scene.originator, deal=deal, idempotency_key=key())
+    assert refusal.value.code == "already_listed"
+    assert Listing.objects.filter(deal=deal).count() == 2
+    # and it goes all the way, with cash that the first one gave back
+    listing_open(user=scene.originator, listing=again, idempotency_key=key())
+    scene.auctions = {auction.tranche: auction for auction in again.auctions.all()}
+    scene.bid(0, "A", 0, BALANCES["A"])
+    auction_close(user=scene.operator, listing=again, idempotency_key=key())
+    assert listing_settle(user=scene.operator, listing=again, idempotency_key=key()).state == ListingState.SETTLED
+    assert (ledger_imbalance(), ledger_drift()) == (0, 0)
+    # a settled deal is sold: it cannot be listed a third time
+    with pytest.raises(ApplicationError) as refusal:
+        listing_create(user=scene.originator, deal=deal, idempotency_key=key())
+    assert refusal.value.code == "already_listed"
 
 
 def test_supply_is_sold_in_whole_lots_and_a_small_class_is_one_lot():

@@ -15,24 +15,11 @@ from accounts.errors import ApplicationError, NotFound
 from accounts.models import AuditEvent, Organisation, Role
 from accounts.services import organisation_create
 from runs import dispatch, services
+from runs.leases import Lease, chunk_claim, chunk_release, chunk_renew, chunk_store, lease_length
 from runs.models import Chunk, ChunkState, Run, RunStatus
 from runs.registry import known_kinds, register
 from runs.selectors import Progress, run_progress, run_result
-from runs.services import (
-    Lease,
-    chunk_claim,
-    chunk_fail,
-    chunk_release,
-    chunk_renew,
-    chunk_store,
-    chunk_work,
-    run_cancel,
-    run_create,
-    run_finalise,
-    run_until_done,
-    sweep,
-    work_once,
-)
+from runs.services import chunk_fail, chunk_work, run_cancel, run_create, run_finalise, run_until_done, sweep, work_once
 from tests.live.kinds import PHILOX_SUMS
 from tests.services.threads import at_once
 
@@ -170,7 +157,7 @@ def test_a_claim_takes_one_chunk_for_the_length_of_the_lease(organisation):
     assert (lease.index, lease.attempt, lease.owner, lease.kind, lease.seed) == (0, 1, "w1", PHILOX_SUMS, 7)
     held = chunk(run)
     assert (held.state, held.attempt, held.owner) == (ChunkState.LEASED, 1, "w1")
-    assert lease_end(run) >= before + services.lease_length()
+    assert lease_end(run) >= before + lease_length()
     assert claimed(owner="w2").index == 1
     assert chunk_claim(owner="w3") is None
 
@@ -251,7 +238,7 @@ def test_a_chunk_longer_than_its_lease_is_renewed(organisation, settings):
     run.refresh_from_db()
     assert run.status == RunStatus.DONE, run.error
     assert chunk(run).attempt == 1
-    assert timezone.now() - started > services.lease_length()
+    assert timezone.now() - started > lease_length()
 
 
 def watch(params, seed, index, count) -> bytes:

@@ -16,10 +16,11 @@ from django.utils import timezone
 from accounts.models import AuditEvent, Organisation, Role
 from accounts.services import audit_record, organisation_create
 from runs import services
+from runs.leases import Lease, chunk_claim, chunk_store, claimable
 from runs.models import Chunk, ChunkState, Run, RunStatus
 from runs.registry import register
 from runs.selectors import run_result, stalled_runs
-from runs.services import Lease, chunk_claim, chunk_store, claimable, run_create, run_finalise, sweep, work_once
+from runs.services import run_create, run_finalise, sweep, work_once
 from tests.services.threads import at_once
 
 KIND = "test.mutants"
@@ -165,16 +166,16 @@ def test_a_part_never_changes_once_it_is_done(db):
     assert chunk_store(lease=second, part=b"good")
     assert run_finalise(run_id=run.pk)
     assert not chunk_store(lease=first, part=b"late")
-    assert part_of(run) == run_result(Run.objects.get())
+    assert (part_of(run), run_result(Run.objects.get())) == (b"", b"good")  # a finished run needs its parts no more
 
 
-def test_mutant_stored_without_condition_changes_the_part_under_a_finished_result(db):
+def test_mutant_stored_without_condition_fills_the_part_of_a_finished_run_again(db):
     run = make(chunks=1)
     first, second = two_holders(run)
     chunk_store(lease=second, part=b"good")
     run_finalise(run_id=run.pk)
     Chunk.objects.filter(pk=first.chunk_id).update(state=ChunkState.DONE, part=b"late")
-    assert part_of(run) != run_result(Run.objects.get())
+    assert part_of(run) == b"late" != run_result(Run.objects.get())
 
 
 # --------------------------------------------------------------------------- finished only while it is running

@@ -109,7 +109,10 @@ def _content(tape: Path) -> str:
 def _generated(loans: int, seed: int) -> Path:
     path = settings.GLASSPOOL_DATA / f"generated-{loans}.csv"
     if not path.exists():
-        write_generated_tape(path, loans, seed)
+        # Moved into its place whole: an interrupted start must not leave half a tape to the next one.
+        half = path.with_suffix(".half")
+        write_generated_tape(half, loans, seed)
+        half.replace(path)
     return path
 
 

@@ -221,6 +221,8 @@ def _decode_scalar(target: Any, value: Any, path: str) -> Any:
             return dt.date.fromisoformat(value)
         except ValueError:
             raise SpecError(path, f"{value!r} is not a day of the calendar") from None
+    if isinstance(value, str) and not value.isprintable():
+        raise SpecError(path, f"{value!r} holds a character that cannot be printed")
     if type(value) is target:
         return value
     raise SpecError(path, f"{_shown(value)} is not {_named(target)}")
