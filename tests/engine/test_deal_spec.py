@@ -325,5 +325,5 @@ def test_schema_forbids_what_the_reader_refuses() -> None:
 def test_a_text_that_cannot_be_printed_is_refused_with_its_path(bad: str) -> None:
     """A database's JSON takes no NUL and no lone surrogate; people are misled by the others."""
     spec = template_json()
-    with pytest.raises(SpecError, match="name: .* holds a character that cannot be printed"):
+    with pytest.raises(SpecError, match=r"name: .* holds a character that cannot be printed"):
         DealSpec.from_json(spec | {"name": bad})
