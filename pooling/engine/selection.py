@@ -19,6 +19,7 @@ BoolArray = NDArray[np.bool_]
 Value = float | bool | str | tuple[float, ...] | tuple[str, ...]
 Column = NDArray[np.float64] | NDArray[np.object_]
 
+LARGEST_NUMBER = 1e15
 OPERATORS = ("ge", "le", "in", "not_in", "between", "is_known")
 
 # Numbers: balances in currency units, rates and dti as fractions, terms and age in months.
@@ -84,7 +85,7 @@ def rules_from_json(data: str | Sequence[Mapping[str, object]]) -> tuple[Rule, .
     if isinstance(data, str):
         try:
             data = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"rules: not valid JSON ({error})") from error
     if not isinstance(data, Sequence) or isinstance(data, str | bytes):
         raise ValueError(f"rules: expected a list of rules, got {type(data).__name__}")
@@ -96,7 +97,8 @@ def _rule(item: object, path: str) -> Rule:
         raise ValueError(f"{path}: expected an object with {', '.join(_KEYS)}, got {type(item).__name__}")
     unknown = sorted(str(key) for key in item if key not in _KEYS)
     if unknown:
-        raise ValueError(f"{path}.{unknown[0]}: unknown key; a rule has {', '.join(_KEYS)}")
+        shown = unknown[0] if unknown[0].isprintable() else repr(unknown[0])[1:-1]
+        raise ValueError(f"{path}.{shown}: unknown key; a rule has {', '.join(_KEYS)}")
     missing = [key for key in _KEYS if key not in item]
     if missing:
         raise ValueError(f"{path}.{missing[0]}: missing")
@@ -115,6 +117,9 @@ def _value(field: str, op: str, value: object, path: str) -> Value:
         if value is not True:
             raise ValueError(f"{path}: is_known takes true, got {value!r}")
         return True
+    if field == "obligor":
+        # Rules are shown to the market, and an obligor's id names a person.
+        raise ValueError(f"{path}: obligor takes is_known only")
     if op in ("ge", "le", "between") and field in TEXT_FIELDS and field != "issue_month":
         raise ValueError(f"{path}: {field} is a text and has no order; use in or not_in")
     if op in ("ge", "le"):
@@ -134,8 +139,8 @@ def _value(field: str, op: str, value: object, path: str) -> Value:
 
 
 def _number(value: object, path: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-        raise ValueError(f"{path}: expected a finite number, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST_NUMBER:
+        raise ValueError(f"{path}: expected a number of at most {LARGEST_NUMBER:g}, got {str(value)[:40]}")
     return float(value)
 
 

@@ -244,6 +244,7 @@ def _parse(lines: _Lines, name: str, digest: str, limits: ReadLimits) -> RawTape
             if "field limit" in str(error):
                 raise _refusal("tape_line_too_long", f"A field of the record at line {line} is too long.") from error
             rows += 1
+            _bound(rows, headers, name, limits)
             table.reject(
                 line,
                 rows,
@@ -256,12 +257,7 @@ def _parse(lines: _Lines, name: str, digest: str, limits: ReadLimits) -> RawTape
         if not record:
             continue
         rows += 1
-        if rows > limits.max_rows:
-            sentence = f"{name} holds more than {limits.max_rows:,} rows; split the tape and try again."
-            raise _refusal("tape_too_many_rows", sentence)
-        if rows * len(headers) > limits.max_cells:
-            sentence = f"{name} holds more than {limits.max_cells:,} cells in its {len(headers):,} columns"
-            raise _refusal("tape_too_large", f"{sentence}; leave out columns that are empty, or split the tape.")
+        _bound(rows, headers, name, limits)
         if lines.has_nul:
             table.reject(line, rows, "row_control_character", "", "holds a NUL character", "remove it")
         else:
@@ -269,6 +265,16 @@ def _parse(lines: _Lines, name: str, digest: str, limits: ReadLimits) -> RawTape
     if rows == 0:
         raise _refusal("tape_no_rows", f"{name} holds a header and no loans; add one line per loan.")
     return table.finish(name, digest, rows)
+
+
+def _bound(rows: int, headers: tuple[str, ...], name: str, limits: ReadLimits) -> None:
+    """Every record counts, kept or refused: the issue of a refused one takes memory as well."""
+    if rows > limits.max_rows:
+        sentence = f"{name} holds more than {limits.max_rows:,} rows; split the tape and try again."
+        raise _refusal("tape_too_many_rows", sentence)
+    if rows * len(headers) > limits.max_cells:
+        sentence = f"{name} holds more than {limits.max_cells:,} cells in its {len(headers):,} columns"
+        raise _refusal("tape_too_large", f"{sentence}; leave out columns that are empty, or split the tape.")
 
 
 def _open_quote(line: int) -> ApplicationError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -327,3 +328,42 @@ def test_a_text_that_cannot_be_printed_is_refused_with_its_path(bad: str) -> Non
     spec = template_json()
     with pytest.raises(SpecError, match=r"name: .* holds a character that cannot be printed"):
         DealSpec.from_json(spec | {"name": bad})
+
+
+@pytest.mark.parametrize("bad", ["a\0b", "a\x1bb", "a\ud800b"])
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        (lambda d, bad: d["tranches"][1].update(target_grade=bad), "tranches[1].target_grade"),
+        (lambda d, bad: d["residual"].update(name=bad), "residual.name"),
+        (lambda d, bad: d["waterfall"][0].update(to=[bad]), "waterfall[0].to[0]"),
+    ],
+)
+def test_an_unprintable_text_is_refused_wherever_it_stands(
+    change: Callable[[dict[str, Any], str], object], path: str, bad: str
+) -> None:
+    spec = template_json()
+    change(spec, bad)
+    with pytest.raises(SpecError) as caught:
+        DealSpec.from_json(json.dumps(spec))
+    assert caught.value.path == path
+    assert caught.value.message.endswith("holds a character that cannot be printed")
+
+
+@pytest.mark.parametrize("bad", ["a\0b", "a\x1bb", "a\ud800b"])
+def test_a_spec_built_in_code_holds_no_unprintable_text_either(bad: str) -> None:
+    spec = DealSpec.from_json(template_json())
+    with pytest.raises(SpecError, match=r"^name: .* holds a character that cannot be printed"):
+        replace(spec, name=bad)
+
+
+@pytest.mark.parametrize("bad", ["a\0b", "a\x1bb", "a\ud800b"])
+@pytest.mark.parametrize("part", ["", "residual"])
+def test_an_unknown_key_that_cannot_be_printed_is_named_in_a_sentence_that_can(bad: str, part: str) -> None:
+    """The sentence is stored and shown: it must not carry on what it refuses."""
+    spec = template_json()
+    (spec[part] if part else spec)[bad] = 1
+    with pytest.raises(SpecError, match="unknown key") as caught:
+        DealSpec.from_json(spec)
+    assert str(caught.value).isprintable()
+    assert caught.value.path == f"{part}{'.' if part else ''}{bad!r}".replace("'", "")

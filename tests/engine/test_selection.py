@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pandas as pd
 import pytest
 
+from pooling.artefacts import artefact_store
+from pooling.collateral import collateral_of
 from pooling.engine.selection import (
     DEFAULT_RULES,
     NUMBER_FIELDS,
@@ -16,6 +19,8 @@ from pooling.engine.selection import (
     rules_from_json,
     select,
 )
+from pooling.models import TapeVersion
+from tests.engine.tape_files import HEADER, checked, loan
 
 POOL = pd.DataFrame(
     {
@@ -87,9 +92,9 @@ GOOD = {"field": "rate", "op": "le", "value": 0.3, "reason": "too dear"}
         ({"field": "recoveries"}, r"rules\[1\].field"),
         ({"op": "gt"}, r"rules\[1\].op: 'gt' is not one of ge, le"),
         ({"op": ["le"]}, r"rules\[1\].op"),
-        ({"value": "0.3"}, r"rules\[1\].value: expected a finite number"),
-        ({"value": float("nan")}, r"rules\[1\].value: expected a finite number"),
-        ({"value": True}, r"rules\[1\].value: expected a finite number"),
+        ({"value": "0.3"}, r"rules\[1\].value: expected a number"),
+        ({"value": float("nan")}, r"rules\[1\].value: expected a number"),
+        ({"value": True}, r"rules\[1\].value: expected a number"),
         ({"op": "in"}, "takes a list"),
         ({"op": "in", "value": []}, "takes a list"),
         ({"op": "between", "value": [1]}, "takes two values"),
@@ -150,3 +155,57 @@ def test_a_tie_goes_to_the_same_name_whatever_the_order():
 
 def test_a_rule_built_in_code_reads_as_one_from_json():
     assert rules_from_json([GOOD]) == (Rule("rate", "le", 0.3, "too dear"),)
+
+
+@pytest.mark.parametrize("bad", ["a\0b", "a\x1bb", "a\ud800b"])
+def test_a_text_of_a_rule_that_cannot_be_printed_is_refused_in_a_sentence_that_can(bad):
+    state = {"field": "state", "op": "in", "value": ["CA", bad]}
+    month = {"field": "issue_month", "op": "ge", "value": bad}
+    for change, path in (
+        ({"reason": bad}, "rules[0].reason"),
+        (state, "rules[0].value[1]"),
+        (month, "rules[0].value"),
+        ({"field": bad}, "rules[0].field"),
+        ({"op": bad}, "rules[0].op"),
+        ({bad: 1}, f"rules[0].{bad!r}".replace("'", "")),
+    ):
+        with pytest.raises(ValueError, match="rules") as caught:
+            rules_from_json(json.dumps([GOOD | change]))
+        assert str(caught.value).startswith(path + ": ")
+        assert str(caught.value).isprintable()
+
+
+def test_what_is_stored_of_a_pool_names_no_member(tmp_path):
+    # given a tape whose members are told by unmistakable ids, the first of them with two loans, the last unnamed
+    members = ["member-77120043", "member-77120043", "member-88230154", ""]
+    rows = [[*loan(number), member] for number, member in enumerate(members)]
+    tape = checked(tmp_path / "tape.csv", rows, (*HEADER, "member_id"))
+    assert tape.frame["obligor"].tolist() == members
+    parquet = io.BytesIO()
+    tape.frame.to_parquet(parquet)
+    name, sha256, _ = artefact_store([parquet.getvalue()], suffix=".parquet")
+    version = TapeVersion(rows_path=name, rows_digest=sha256, quality={"mapping": dict(tape.mapping)})
+    # when
+    columns = collateral_of(version).columns()
+    # then
+    stored = json.dumps(columns, default=str)
+    assert columns["loan_count"] == len(members)
+    assert [member for member in members if member and member in stored] == []
+    obligor = next(each for each in columns["stratifications"]["concentrations"] if each["field"] == "obligor")
+    assert obligor["name"] == ""
+    assert obligor["names"] == 3
+    assert obligor["balance_cents"] == 500_000 + 502_500
+    assert obligor["share"] == obligor["balance_cents"] / columns["balance"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ([{"field": "obligor", "op": "not_in", "value": ["member-1"], "reason": "r"}], "obligor takes is_known only"),
+        ([{"field": "rate", "op": "le", "value": 10**400, "reason": "r"}], "expected a number of at most 1e\\+15"),
+        ("[" * 200_000, "not valid JSON"),
+    ],
+)
+def test_rules_that_would_name_a_person_or_break_the_reader_are_refused(rules, said):
+    with pytest.raises(ValueError, match=said):
+        rules_from_json(rules)

@@ -37,6 +37,7 @@ GOOD = b"amount,rate,term\n1000,0.1,36\n"
         (b"amount,rate,term,rate\n1,2,3,4\n", "tape_duplicate_columns", "'rate'"),
         (b"amount,int_rate,int.rate,term\n1,2,3,4\n", "tape_duplicate_columns", "look like rate"),
         (GOOD + b"\xff,0.1,36\n", "tape_encoding", "Line 3"),
+        (GOOD + b"\xed\xa0\x80,0.1,36\n", "tape_encoding", "Line 3"),  # half a surrogate pair is no UTF-8
         (GOOD.decode().encode("utf-16"), "tape_encoding", "UTF-16"),
         (GOOD.decode().encode("utf-16-le"), "tape_encoding", "NUL"),
         (GOOD + b'1000,"0.1,36\n1000,0.2,36\n', "tape_quote", "line 3"),
@@ -72,6 +73,7 @@ def test_a_near_miss_is_named(tmp_path):
         (ReadLimits(max_line_bytes=15), "tape_line_too_long"),
         (ReadLimits(max_rows=0), "tape_too_many_rows"),
         (ReadLimits(max_columns=2), "tape_too_many_columns"),
+        (ReadLimits(max_cells=2), "tape_too_large"),
     ],
 )
 def test_every_limit_binds(tmp_path, limits, code):
@@ -200,3 +202,44 @@ def test_few_bytes_of_commas_do_not_fill_the_memory(tmp_path):
     assert refusal.value.code == "tape_too_large"
     assert path.stat().st_size < 40_000
     assert peak < 80 * limits.max_cells
+
+
+def test_a_record_of_several_lines_is_refused_for_nul_in_any_of_them(tmp_path):
+    # given a quoted break, then two good records, all of one physical line by its line feeds
+    path = tmp_path / "returns.csv"
+    path.write_bytes(b'amount,rate,term,home\n1,0.1,36,"o\rw\0n"\r2,0.1,36,own\r3,0.1,36,rent\n')
+    # when
+    raw = read_tape(path)
+    # then
+    assert raw.cells["amount"].tolist() == ["2", "3"]
+    assert [(issue.row, issue.line, issue.rule) for issue in raw.issues] == [(1, 2, "row_control_character")]
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [(ReadLimits(max_rows=1_000), "tape_too_many_rows"), (ReadLimits(max_cells=3_000), "tape_too_large")],
+)
+def test_rows_that_cannot_be_read_count_against_the_limits_too(tmp_path, limits, code):
+    # given nothing but misplaced quotation marks: each row leaves an issue, so each costs memory
+    path = tmp_path / "quotes.csv"
+    path.write_bytes(b"amount,rate,term\n" + b'""x\n' * 1_001)
+    with pytest.raises(ApplicationError) as caught:
+        read_tape(path, limits=limits)
+    assert caught.value.code == code
+
+
+def test_a_wide_tape_within_the_limits_takes_little_more_than_its_cells(tmp_path):
+    # given four million cells, nearly all empty, in a file of some kilobytes
+    columns, rows = 500, 8_000
+    header = ",".join(["amount", "rate", "term", *(f"c{i}" for i in range(columns - 3))])
+    path = tmp_path / "wide.csv.gz"
+    path.write_bytes(gzip.compress((header + "\n" + ("1,2,3" + "," * (columns - 3) + "\n") * rows).encode()))
+    # when
+    tracemalloc.start()
+    raw = read_tape(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # then no more than a chunk of rows lives as Python texts (64 MB were all rows to), the rest as columns
+    assert raw.cells.shape == (rows, columns)
+    assert peak < 8 * rows * columns
+    assert raw.cells.memory_usage(index=False, deep=True).sum() < 16 * rows * columns

@@ -184,8 +184,15 @@ def _check_type(hint: Any, value: Any, path: str) -> None:
             if type(value) is option:
                 return
         elif type(value) is option:
+            _check_text(value, path)
             return
     raise SpecError(path, f"{_shown(value)} is not {_named(hint)}")
+
+
+def _check_text(value: Any, path: str) -> None:
+    """A database's JSON takes neither NUL nor half a surrogate pair; other controls mislead who reads them."""
+    if isinstance(value, str) and not value.isprintable():
+        raise SpecError(path, f"{_shown(value)} holds a character that cannot be printed")
 
 
 def _decode_union(options: tuple[Any, ...], value: Any, path: str) -> Any:
@@ -221,8 +228,6 @@ def _decode_scalar(target: Any, value: Any, path: str) -> Any:
             return dt.date.fromisoformat(value)
         except ValueError:
             raise SpecError(path, f"{value!r} is not a day of the calendar") from None
-    if isinstance(value, str) and not value.isprintable():
-        raise SpecError(path, f"{value!r} holds a character that cannot be printed")
     if type(value) is target:
         return value
     raise SpecError(path, f"{_shown(value)} is not {_named(target)}")
@@ -259,4 +264,5 @@ def _shown(value: Any) -> str:
 
 
 def _join(path: str, key: str) -> str:
+    key = key if key.isprintable() else repr(key)[1:-1]  # an unknown key may hold what no sentence can
     return f"{path}.{key}" if path else key
