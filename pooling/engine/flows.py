@@ -71,6 +71,15 @@ class PoolFlows:
         """(G, T, S) scheduled principal plus prepayment: cash, without recoveries."""
         return self.scheduled_principal + self.prepayment
 
+    def source(self, name: str) -> FloatArray:
+        """(G, T, S) cash of one source: "interest", "scheduled_principal", "prepayment" or "recovery"."""
+        return {
+            "interest": self.interest,
+            "scheduled_principal": self.scheduled_principal,
+            "prepayment": self.prepayment,
+            "recovery": self.recovery,
+        }[name]
+
     @property
     def pool_balance(self) -> FloatArray:
         """(G, T, S) performing plus delinquent: what has neither been paid nor charged off."""

@@ -2,7 +2,7 @@
 
 from pooling.engine.deal.diff import Change, diff
 from pooling.engine.deal.errors import SpecError
-from pooling.engine.deal.parts import INDICATIVE_GRADES
+from pooling.engine.deal.classes import INDICATIVE_GRADES
 from pooling.engine.deal.spec import DealSpec
 from pooling.engine.deal.template import default_template
 

@@ -1,83 +1,195 @@
-"""Checks across the parts of a deal: references, names, and an order of payments that pays everybody once."""
+"""Checks across the parts of a deal: names, references, formulas, currency, cash that has a way in and a way out.
+
+The order of payments is checked in checks_waterfall.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from pooling.engine.deal.checks_waterfall import check_waterfalls
 from pooling.engine.deal.errors import SpecError, suggestion
-from pooling.engine.deal.parts import Fee, Reserve, Residual, Tranche, WaterfallStep
+from pooling.engine.deal.features import CollectionAccount, ReserveAccount
+from pooling.engine.deal.quantities import written_formulas
+from pooling.engine.deal.rules import SOURCES, CollectionRule
 
-_NOUNS = {
-    "fee": "fee",
-    "interest": "class",
-    "principal": "class",
-    "reserve": "reserve account",
-    "residual": "residual certificate",
-}
+if TYPE_CHECKING:
+    from pooling.engine.deal.spec import DealSpec
 
 
-def check_names(tranches: Sequence[Tranche], residual: Residual, fees: Sequence[Fee], reserve: Reserve | None) -> None:
-    """Every name occurs once in the deal. Raises SpecError at the second use."""
-    if not tranches:
+def check_deal(spec: DealSpec) -> None:
+    """Everything that one part alone cannot know. Raises SpecError with the path at fault."""
+    _check_names(spec)
+    _check_currency(spec)
+    _check_references(spec)
+    _check_collections(spec)
+    check_waterfalls(spec)
+    _check_accounts(spec)
+    book = spec.formulas  # parses and type-checks every formula
+    _check_trigger_order(spec)
+    del book
+
+
+# ------------------------------------------------------------------------------------------------ names and currency
+def _named(spec: DealSpec) -> Iterator[tuple[str, str]]:
+    yield from ((f"tranches[{i}].name", part.name) for i, part in enumerate(spec.tranches))
+    yield "residual.name", spec.residual.name
+    for key in ("fees", "accounts", "facilities", "hedges", "triggers", "definitions", "alternatives", "collateral"):
+        yield from ((f"{key}[{i}].name", part.name) for i, part in enumerate(getattr(spec, key)))
+    yield from ((f"deficiency.ledgers[{i}].name", part.name) for i, part in enumerate(spec.ledgers))
+
+
+def _check_names(spec: DealSpec) -> None:
+    """Every name occurs once in the deal."""
+    if not spec.tranches:
         raise SpecError("tranches", "a deal needs at least one class of notes")
-    named = [(f"tranches[{i}].name", tranche.name) for i, tranche in enumerate(tranches)]
-    named.append(("residual.name", residual.name))
-    named += [(f"fees[{i}].name", fee.name) for i, fee in enumerate(fees)]
-    if reserve is not None:
-        named.append(("reserve.name", reserve.name))
+    if not any(isinstance(account, CollectionAccount) for account in spec.accounts):
+        raise SpecError("accounts", "a deal needs at least one account of kind collection")
     first: dict[str, str] = {}
-    for path, name in named:
+    for path, name in _named(spec):
         if name in first:
             raise SpecError(path, f"{name!r} is already the name at {first[name]}")
         first[name] = path
 
 
-def check_waterfall(
-    steps: Sequence[WaterfallStep],
-    tranches: Sequence[Tranche],
-    residual: Residual,
-    fees: Sequence[Fee],
-    reserve: Reserve | None,
-) -> None:
-    """Every fee and class is paid once, the reserve is topped up once, the residual comes last.
+def _check_currency(spec: DealSpec) -> None:
+    for key in ("tranches", "accounts", "collateral"):
+        for i, part in enumerate(getattr(spec, key)):
+            given = getattr(part, "currency", None)
+            if given is not None and given != spec.currency:
+                raise SpecError(
+                    f"{key}[{i}].currency",
+                    f"{part.name!r} is in {given}, the deal in {spec.currency}; one deal pays one currency",
+                )
 
-    Raises SpecError at the step at fault, or at `waterfall` for a payee left out.
+
+# --------------------------------------------------------------------------------------------------------- references
+def _known(path: str, name: str, names: list[str], noun: str) -> None:
+    if name not in names:
+        raise SpecError(path, f"no {noun} is named {name!r}{suggestion(name, names)}")
+
+
+def _check_references(spec: DealSpec) -> None:
+    accounts = [account.name for account in spec.accounts if isinstance(account, CollectionAccount)]
+    if spec.deficiency is not None:
+        _known("deficiency.into", spec.deficiency.into, accounts, "collection account")
+        with_principal = [tranche.name for tranche in spec.tranches if hasattr(tranche, "target_grade")]
+        for i, ledger in enumerate(spec.deficiency.ledgers):
+            if ledger.tranche is not None:
+                _known(f"deficiency.ledgers[{i}].tranche", ledger.tranche, with_principal, "class")
+            elif i < len(spec.deficiency.ledgers) - 1:
+                raise SpecError(f"deficiency.ledgers[{i}].tranche", "only the last ledger may be without limit")
+    for i, hedge in enumerate(spec.hedges):
+        _known(f"hedges[{i}].into", hedge.into, accounts, "collection account")
+    if spec.call is not None:
+        _known("call.into", spec.call.into, accounts, "collection account")
+    if spec.loss_coverage == "principal_collections" and spec.overcollateralisation.target is not None:
+        raise SpecError(
+            "overcollateralisation.target", "it has no effect where loss_coverage is principal_collections; give null"
+        )
+    if spec.revolving is not None and spec.revolving.until < spec.dates.first_payment:
+        raise SpecError("revolving.until", f"{spec.revolving.until} lies before the first payment")
+
+
+# -------------------------------------------------------------------------------------------------------- collections
+def collection_map(spec: DealSpec) -> dict[tuple[str, str], str]:
+    """(source, group) -> account, for every source and group; "" is the one group of a deal that names none.
+
+    The rule that names the group goes before the one that does not, then the rule that names the source. Raises
+    SpecError for a source nobody collects.
     """
-    classes = {tranche.name for tranche in tranches}
-    payees: dict[str, set[str]] = {
-        "fee": {fee.name for fee in fees},
-        "interest": classes,
-        "principal": classes,
-        "reserve": set() if reserve is None else {reserve.name},
-        "residual": {residual.name},
+    rules: dict[tuple[str, str | None], str] = {}
+    for i, rule in enumerate(spec.collections):
+        _check_rule(spec, i, rule)
+        if (rule.source, rule.group) in rules:
+            raise SpecError(f"collections[{i}]", f"{rule.source} of {_group(rule.group)} is already collected")
+        rules[rule.source, rule.group] = rule.into
+    result = {}
+    for group in [part.name for part in spec.collateral] or [""]:
+        for source in SOURCES:
+            keys = [(source, group), ("all", group), (source, None), ("all", None)]
+            into = next((rules[key] for key in keys if key in rules), None)
+            if into is None:
+                where = f" of group {group!r}" if group else ""
+                raise SpecError("collections", f"no rule collects the {source.replace('_', ' ')}{where} of the pool")
+            result[source, group] = into
+    return result
+
+
+def _group(name: str | None) -> str:
+    return "every group" if name is None else f"group {name!r}"
+
+
+def _check_rule(spec: DealSpec, i: int, rule: CollectionRule) -> None:
+    accounts = [account.name for account in spec.accounts if isinstance(account, CollectionAccount)]
+    _known(f"collections[{i}].into", rule.into, accounts, "collection account")
+    if rule.group is not None:
+        _known(f"collections[{i}].group", rule.group, [part.name for part in spec.collateral], "collateral group")
+
+
+def _check_collections(spec: DealSpec) -> None:
+    collection_map(spec)
+
+
+# ----------------------------------------------------------------------------------------------------------- accounts
+def _check_accounts(spec: DealSpec) -> None:
+    """Cash can reach every account, and leave it for good."""
+    fed = {rule.into for rule in spec.collections}
+    if spec.deficiency is not None:
+        fed.add(spec.deficiency.into)
+    fed |= {hedge.into for hedge in spec.hedges}
+    if spec.call is not None:
+        fed.add(spec.call.into)
+    every = [*spec.waterfall, *(step for alternative in spec.alternatives for step in alternative.waterfall)]
+    fed |= {name for step in every if step.pay == "transfer" for name in step.to}
+    swept = {name for step in every if step.pay == "residual" for name in step.source}
+    swept |= {name for step in every if step.pay == "transfer" and step.amount is None for name in step.source}
+    for i, account in enumerate(spec.accounts):
+        if isinstance(account, ReserveAccount):
+            continue
+        if account.name not in fed:
+            raise SpecError(f"accounts[{i}]", f"nothing is ever paid into the account {account.name!r}; remove it or collect into it")
+        if account.name not in swept:
+            raise SpecError(
+                f"accounts[{i}]",
+                f"what stays in the account {account.name!r} can never leave it; let the residual step or a transfer "
+                "without amount pay from it",
+            )
+
+
+# ----------------------------------------------------------------------------------------------------------- triggers
+def _check_trigger_order(spec: DealSpec) -> None:
+    """No formula reads a trigger before the date has tested it; accruals read what the previous date left."""
+    book = spec.formulas
+    opening = [trigger.name for trigger in spec.triggers if trigger.tested == "opening"]
+    in_steps = [trigger.name for trigger in spec.triggers if trigger.tested == "step"]
+    place = {trigger.name: i for i, trigger in enumerate(spec.triggers)}
+    tested_at = {
+        (path, name): i
+        for path, steps in _waterfalls(spec)
+        for i, step in enumerate(steps)
+        if step.pay == "test"
+        for name in step.to
     }
-    seen: dict[tuple[str, str], int] = {}
-    for number, step in enumerate(steps):
-        for place, name in enumerate(step.to):
-            path = f"waterfall[{number}].to[{place}]"
-            _check_payee(path, step, name, payees)
-            if (step.pay, name) in seen:
-                before = seen[step.pay, name]
-                raise SpecError(path, f"{step.pay} of {name!r} is already paid in waterfall[{before}]")
-            seen[step.pay, name] = number
-    for pay, names in payees.items():
-        for name in sorted(names):
-            if (pay, name) not in seen:
-                raise SpecError("waterfall", f"no step pays {_described(pay, name)}")
-    last = len(steps) - 1
-    if seen["residual", residual.name] != last:
-        raise SpecError(f"waterfall[{seen['residual', residual.name]}]", "the residual must be the last step")
+    for written in written_formulas(spec):
+        read = {name[len("trigger[") : -1] for name in book.reads(book[written.path]) if name.startswith("trigger[")}
+        for name in sorted(read, key=place.__getitem__):
+            if written.path.startswith("triggers["):
+                own = int(written.path[len("triggers[") : written.path.index("]")])
+                tested = place[name] < own and name in opening
+            elif written.stage == "accrual":
+                continue
+            elif written.stage == "step":
+                tested = name in opening or tested_at.get((written.waterfall, name), written.step) < written.step
+            else:
+                tested = name in opening
+            if not tested:
+                how = "the step that tests it comes later" if name in in_steps else "it is tested later"
+                raise SpecError(written.path, f"trigger[{name}] is read before it is set: {how}")
 
 
-def _check_payee(path: str, step: WaterfallStep, name: str, payees: Mapping[str, set[str]]) -> None:
-    known = payees[step.pay]
-    if name in known:
-        return
-    for other, names in payees.items():
-        if name in names:
-            raise SpecError(path, f"{name!r} is a {_NOUNS[other]}, not a {_NOUNS[step.pay]}")
-    raise SpecError(path, f"no {_NOUNS[step.pay]} is named {name!r}{suggestion(name, known)}")
-
-
-def _described(pay: str, name: str) -> str:
-    return f"{pay} of {name!r}" if pay in ("interest", "principal") else f"the {_NOUNS[pay]} {name!r}"
+def _waterfalls(spec: DealSpec) -> Iterator[tuple[str, tuple]]:  # type: ignore[type-arg]
+    yield "waterfall", spec.waterfall
+    for i, alternative in enumerate(spec.alternatives):
+        yield f"alternatives[{i}].waterfall", alternative.waterfall

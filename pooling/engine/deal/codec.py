@@ -157,7 +157,7 @@ def check_fields(instance: Any) -> None:
         value = getattr(instance, field.name)
         _check_type(known[field.name], value, field.name)
         low, high, pattern = (field.metadata.get(key) for key in ("low", "high", "pattern"))
-        if value is None or isinstance(value, tuple):
+        if value is None or isinstance(value, tuple) or dataclasses.is_dataclass(value):
             continue
         if (low is not None and value < low) or (high is not None and value > high):
             raise SpecError(field.name, f"{value} is outside {_range(low, high)}")
@@ -196,12 +196,16 @@ def _check_text(value: Any, path: str) -> None:
 
 
 def _decode_union(options: tuple[Any, ...], value: Any, path: str) -> Any:
-    """Pick the dataclass by its literal `kind`."""
+    """Pick the dataclass by its literal `kind`; a plain value is taken where the union holds its scalar type."""
+    objects = tuple(option for option in options if dataclasses.is_dataclass(option))
+    plain = tuple(option for option in options if not dataclasses.is_dataclass(option))
     if not isinstance(value, Mapping):
+        if plain:
+            return _decode_scalar(plain[0], value, path)
         raise SpecError(path, f"an object is expected, not {_shown(value)}")
-    kinds = {get_args(hints(option)["kind"])[0]: option for option in options}
+    kinds = {get_args(hints(option)["kind"])[0]: option for option in objects}
     if "kind" not in value:
-        near = [key for key in value if key not in hints(options[0])]
+        near = [key for key in value if not any(key in hints(option) for option in objects)]
         note = f" (found {near[0]!r})" if near else ""
         raise SpecError(_join(path, "kind"), f"this key is missing{note}; one of {', '.join(sorted(kinds))}")
     kind = _decode_choice(tuple(kinds), value["kind"], _join(path, "kind"))

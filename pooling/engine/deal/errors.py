@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+from pooling.engine.words import suggestion
 
 
 class SpecError(ValueError):
@@ -23,10 +22,4 @@ class SpecError(ValueError):
         return SpecError(f"{parent}{joint}{self.path}", self.message)
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """ "; did you mean 'balance'?" where a known word is near, else the list of known words."""
-    words = sorted(known)
-    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    return f"; known: {', '.join(words)}" if words else ""
+__all__ = ["SpecError", "suggestion"]

@@ -1,4 +1,4 @@
-"""The parts a deal is made of. Money in cents, rates as annual fractions, shares as fractions."""
+"""Dates, parties, conventions and what stands around the classes. Money in cents, rates as annual fractions."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Literal
 
+from pooling.engine.calendars import BusinessDayRule, CalendarName
+from pooling.engine.daycount import DayCount
 from pooling.engine.deal.codec import check_fields, spec_field
-from pooling.engine.deal.errors import SpecError, suggestion
+from pooling.engine.deal.errors import SpecError
 
 NAME = r"[A-Za-z][A-Za-z0-9_-]{0,31}"
+TEXT = r"\S(.{0,118}\S)?"
 MAX_CENTS = 10**15  # ten trillion currency units: beyond it float64 no longer holds single cents
-INDICATIVE_GRADES = tuple("AAA AA+ AA AA- A+ A A- BBB+ BBB BBB- BB+ BB BB- B+ B B- CCC".split())
+MONTHS_BETWEEN = {"monthly": 1, "quarterly": 3, "semiannual": 6, "annual": 12}
 
-Grade = str
-PayKind = Literal["fee", "interest", "principal", "reserve", "residual"]
-Cover = Literal["fees", "interest", "principal_at_final"]
+Frequency = Literal["monthly", "quarterly", "semiannual", "annual"]
+EventOrder = Literal["default_first", "default_then_prepayment", "BMA", "WITNESS", "SERVICER"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,12 @@ class Dates:
 
     cut_off: dt.date = spec_field("The pool's balances and collections count from the end of this day.")
     closing: dt.date = spec_field("The notes are issued and paid for.")
-    first_payment: dt.date = spec_field("First payment date; the others follow monthly on its day.")
+    first_payment: dt.date = spec_field("First payment date; the others follow on its day of the month.")
     legal_final: dt.date = spec_field("What is unpaid after this date is lost.")
+    first_collection_months: int | None = spec_field(
+        "Months of collections paid out on the first date; null: as many as lie between two payment dates.",
+        low=1, high=24, default=None,
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -39,31 +45,36 @@ class Dates:
 
     @property
     def payments(self) -> int:
-        """Monthly payment dates from first_payment to legal_final, both included."""
+        """Monthly dates from first_payment to legal_final, both included."""
+        return self.payments_every(1)
+
+    def payments_every(self, months: int) -> int:
+        """Payment dates from first_payment to legal_final, both included, `months` apart."""
         first, last = self.first_payment, self.legal_final
-        months = (last.year - first.year) * 12 + last.month - first.month
+        between = (last.year - first.year) * 12 + last.month - first.month
         short_month = (last + dt.timedelta(days=1)).month != last.month
-        return months + (1 if last.day >= first.day or short_month else 0)
+        if last.day < first.day and not short_month:
+            between -= 1
+        return between // months + 1
 
 
 @dataclass(frozen=True)
-class Tranche:
-    """A class of notes. balance and coupon are null until sizing and pricing have solved them."""
+class Parties:
+    """Who does what in the deal; names only, for disclosure."""
 
-    name: str = spec_field("Name of the class, unique in the deal.", pattern=NAME)
-    kind: Literal["note"] = spec_field("Notes with a fixed coupon.")
-    balance: int | None = spec_field("Cents at closing; null: to be solved.", low=0, high=MAX_CENTS, default=None)
-    coupon: float | None = spec_field("Annual fraction; null: to be solved.", low=0.0, high=1.0, default=None)
-    target_grade: Grade | None = spec_field("Indicative grade that sizing aims at, or null.", default=None)
-    interest_deferrable: bool = spec_field(
-        "Whether missed interest may be paid later without default of the class.", default=False
-    )
+    issuer: str = spec_field("The special-purpose vehicle that issues the notes.", pattern=TEXT)
+    originator: str = spec_field("Who made the loans.", pattern=TEXT)
+    servicer: str = spec_field("Who collects them.", pattern=TEXT)
+    backup_servicer: str | None = spec_field("Who takes over should the servicer fail.", pattern=TEXT, default=None)
+    trustee: str | None = spec_field("Who acts for the noteholders.", pattern=TEXT, default=None)
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if self.target_grade is not None and self.target_grade not in INDICATIVE_GRADES:
-            hint = suggestion(self.target_grade, INDICATIVE_GRADES)
-            raise SpecError("target_grade", f"{self.target_grade!r} is no indicative grade{hint}")
+
+@dataclass(frozen=True)
+class CollateralGroup:
+    """One group of loans of the pool, as PoolFlows names it."""
+
+    name: str = spec_field("Name of the group in the pool's flows.", pattern=r"[A-Za-z0-9][A-Za-z0-9 _+.-]{0,31}")
+    currency: str | None = spec_field("ISO 4217 code; null: the deal's.", pattern=r"[A-Z]{3}", default=None)
 
 
 @dataclass(frozen=True)
@@ -77,98 +88,69 @@ class Residual:
 
 
 @dataclass(frozen=True)
-class AnnualPercentageFee:
-    """rate / 12 of the pool balance at the start of each month; what is unpaid stays due, at no interest."""
-
-    name: str = spec_field("Name of the fee, unique in the deal.", pattern=NAME)
-    kind: Literal["annual_percentage"] = spec_field("A share of a balance per year.")
-    rate: float = spec_field("Annual fraction.", low=0.0, high=0.5)
-    base: Literal["pool_balance"] = spec_field("Performing plus delinquent balance at the start of the month.")
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-
-
-@dataclass(frozen=True)
-class FixedFee:
-    """A fixed amount on each payment date; what is unpaid stays due, without interest."""
-
-    name: str = spec_field("Name of the fee, unique in the deal.", pattern=NAME)
-    kind: Literal["fixed"] = spec_field("A fixed amount.")
-    amount_per_month: int = spec_field("Cents on each payment date.", low=0, high=MAX_CENTS)
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-
-
-@dataclass(frozen=True)
-class Reserve:
-    """The reserve account, funded at closing.
-
-    Target = max(target share, floor share) x cut-off balance while any note is unpaid, else zero; see
-    Conventions.reserve_release.
-    """
-
-    name: str = spec_field("Name of the account, unique in the deal.", pattern=NAME)
-    initial_share_of_cutoff_balance: float = spec_field("Deposit at closing.", low=0.0, high=1.0)
-    target_share_of_cutoff_balance: float = spec_field("What the account is topped up to.", low=0.0, high=1.0)
-    floor_share_of_cutoff_balance: float = spec_field("The target never falls below this.", low=0.0, high=1.0)
-    covers: tuple[Cover, ...] = spec_field(
-        "What may be drawn for: fees, interest, principal at the final date.",
-        default=("fees", "interest", "principal_at_final"),
-    )
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if len(set(self.covers)) != len(self.covers):
-            raise SpecError("covers", "each use is named once")
-
-
-@dataclass(frozen=True)
 class Overcollateralisation:
-    """Target amount by which the pool is to exceed the notes, fixed at closing."""
+    """Target amount by which the pool is to exceed the notes."""
 
-    target_share_of_cutoff_balance: float | None = spec_field(
-        "Share; null: what the note balances leave at closing.", low=0.0, high=1.0
+    target: str | None = spec_field(
+        "Formula of an amount, evaluated on every date; null: what the note balances leave at closing.", default=None
     )
-    floor_share_of_cutoff_balance: float = spec_field("The target is never below this.", low=0.0, high=1.0)
 
     def __post_init__(self) -> None:
         check_fields(self)
 
 
 @dataclass(frozen=True)
-class WaterfallStep:
-    """One line of the order of payments."""
+class VerticalRetention:
+    """The same share of every class and of the residual certificate."""
 
-    pay: PayKind = spec_field("What is paid.")
-    to: tuple[str, ...] = spec_field("Names paid, in order.")
-    rule: Literal["sequential", "pro_rata"] = spec_field(
-        "In order, or in proportion to what is due (principal: to the balance).", default="sequential"
+    kind: Literal["vertical"] = spec_field("A vertical slice.")
+    share: float = spec_field("Fraction of every class and of the residual.", low=0.0, high=1.0)
+
+
+@dataclass(frozen=True)
+class HorizontalRetention:
+    """A first-loss position: a share of the residual certificate, measured by fair value."""
+
+    kind: Literal["horizontal"] = spec_field("A first-loss slice.")
+    share_of_residual: float = spec_field("Fraction of the residual certificate kept.", low=0.0, high=1.0)
+    required_fair_value: float = spec_field(
+        "Fraction of the fair value of all interests that must be kept (5 % in the United States and Europe).",
+        low=0.0,
+        high=1.0,
     )
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if not self.to:
-            raise SpecError("to", "the step pays nobody")
+
+@dataclass(frozen=True)
+class LShapedRetention:
+    """A vertical slice and, of what is left, a share of the residual certificate."""
+
+    kind: Literal["l_shaped"] = spec_field("A vertical and a first-loss slice together.")
+    share: float = spec_field("Fraction of every class and of the residual.", low=0.0, high=1.0)
+    share_of_residual: float = spec_field("Fraction of the rest of the residual kept.", low=0.0, high=1.0)
+    required_fair_value: float = spec_field(
+        "Fraction of the fair value of all interests that must be kept.", low=0.0, high=1.0
+    )
+
+
+Retention = VerticalRetention | HorizontalRetention | LShapedRetention
 
 
 @dataclass(frozen=True)
 class Conventions:
     """Named conventions: nothing below is left to the code."""
 
-    event_order: Literal["default_first", "default_then_prepayment"] = spec_field(
-        "Order of events in a month when curves drive the pool: default, instalment, prepayment; "
-        "or default, prepayment, instalment."
+    event_order: EventOrder = spec_field(
+        "Order of events in a month when curves drive the pool: default, instalment, prepayment (default_first, BMA); "
+        "default, prepayment, instalment (default_then_prepayment, WITNESS); as a servicer reports (SERVICER)."
     )
-    interest_day_count: Literal["30/360"] = spec_field("Each month accrues one twelfth of the annual coupon.")
+    interest_day_count: DayCount = spec_field("Day count of coupons, fees and hedges, unless they name their own.")
+    accrual_dates: Literal["unadjusted", "adjusted"] = spec_field(
+        "Whether interest accrues between the nominal payment dates or those moved to business days."
+    )
+    business_day_rule: BusinessDayRule = spec_field("How a payment date on a holiday moves.")
+    calendar: CalendarName = spec_field("Whose holidays count.")
     shortfall_interest: Literal["note_rate", "none"] = spec_field("What unpaid interest itself earns.")
-    reserve_release: Literal["notes_repaid", "final"] = spec_field(
-        "When the reserve goes to the residual: once all notes are repaid, or only at the final date."
-    )
+    rounding: Literal["HALF_EVEN", "HALF_UP"] = spec_field("Rounding to the cent in a run of whole cents.")
 
     def __post_init__(self) -> None:
         check_fields(self)
-
-
-Fee = AnnualPercentageFee | FixedFee

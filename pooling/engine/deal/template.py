@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
+from pooling.engine.deal.classes import Note
 from pooling.engine.deal.codec import decode
-from pooling.engine.deal.parts import (
-    AnnualPercentageFee,
-    Conventions,
-    Dates,
-    Overcollateralisation,
-    Reserve,
-    Residual,
-    Tranche,
-    WaterfallStep,
-)
-from pooling.engine.deal.spec import DealSpec
+from pooling.engine.deal.features import AnnualPercentageFee, CollectionAccount, ReserveAccount
+from pooling.engine.deal.parts import Conventions, Dates, Overcollateralisation, Residual
+from pooling.engine.deal.rules import CollectionRule, WaterfallStep
+from pooling.engine.deal.spec import SCHEMA_VERSION, DealSpec
 
 TARGET_GRADES = {
     "A": "AA",
@@ -23,7 +17,7 @@ TARGET_GRADES = {
     "C": "BBB",
 }  # within reach of unsecured loans that lose a tenth of their balance
 SERVICING_FEE = 0.01
-RESERVE_SHARE = 0.01
+RESERVE = "1% * pool.initial_balance"
 
 
 def default_template(
@@ -55,45 +49,53 @@ def default_template(
     }
     classes = tuple(TARGET_GRADES)
     return DealSpec(
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         name=name,
         currency=currency,
         dates=Dates(**dates),
         payment_frequency="monthly",
         tranches=tuple(
-            Tranche(name=key, kind="note", target_grade=grade, interest_deferrable=key != classes[0])
+            Note(name=key, kind="note", target_grade=grade, interest_deferrable=key != classes[0])
             for key, grade in TARGET_GRADES.items()
         ),
         residual=Residual(name="R"),
         fees=(
-            AnnualPercentageFee(name="servicing", kind="annual_percentage", rate=SERVICING_FEE, base="pool_balance"),
+            AnnualPercentageFee(name="servicing", kind="annual_percentage", rate=SERVICING_FEE, base="pool.balance"),
         ),
-        reserve=Reserve(
-            name="reserve",
-            initial_share_of_cutoff_balance=RESERVE_SHARE,
-            target_share_of_cutoff_balance=RESERVE_SHARE,
-            floor_share_of_cutoff_balance=0.0,
+        accounts=(
+            CollectionAccount(name="collection", kind="collection"),
+            ReserveAccount(
+                name="reserve",
+                kind="reserve",
+                initial=RESERVE,
+                target=RESERVE,
+                excess="released",
+                release="notes_repaid",
+            ),
         ),
-        overcollateralisation=Overcollateralisation(
-            target_share_of_cutoff_balance=None, floor_share_of_cutoff_balance=0.0
-        ),
+        collections=(CollectionRule(source="all", into="collection"),),
+        overcollateralisation=Overcollateralisation(),
         loss_coverage="principal_distribution_amount",
         waterfall=_order_of_payments(classes),
         conventions=Conventions(
             event_order="default_first",
             interest_day_count="30/360",
+            accrual_dates="unadjusted",
+            business_day_rule="unadjusted",
+            calendar="none",
             shortfall_interest="note_rate",
-            reserve_release="notes_repaid",
+            rounding="HALF_EVEN",
         ),
         closing_expenses=0,
     )
 
 
 def _order_of_payments(classes: tuple[str, ...]) -> tuple[WaterfallStep, ...]:
+    support = ("reserve",)
     return (
-        WaterfallStep(pay="fee", to=("servicing",)),
-        *(WaterfallStep(pay="interest", to=(key,)) for key in classes),
-        WaterfallStep(pay="principal", to=classes),
+        WaterfallStep(pay="fee", to=("servicing",), support=support),
+        *(WaterfallStep(pay="interest", to=(key,), support=support) for key in classes),
+        WaterfallStep(pay="principal", to=classes, support=support, support_when="period.is_final"),
         WaterfallStep(pay="reserve", to=("reserve",)),
         WaterfallStep(pay="residual", to=("R",)),
     )

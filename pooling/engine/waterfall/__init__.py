@@ -1,21 +1,28 @@
 """The waterfall: a DealSpec compiled to flat steps and run over all scenarios at once."""
 
-from pooling.engine.waterfall.compile import compile_deal, reserve_deposit
-from pooling.engine.waterfall.execute import execute, opening_state
-from pooling.engine.waterfall.program import DealFlows, DealState, Ledger, LedgerLine, Program, Step
+from pooling.engine.waterfall.compile import calendar_of, compile_deal, reserve_deposit, reserve_deposits
+from pooling.engine.waterfall.execute import execute, execute_in_slices, opening_state
+from pooling.engine.waterfall.program import Calendar, DealFlows, DealState, Ledger, LedgerLine, Program, Step
 from pooling.engine.waterfall.sources_and_uses import balancing_residual, sources_and_uses
+from pooling.engine.waterfall.stress import ServicerDefault, StructuralStress
 
 __all__ = [
+    "Calendar",
     "DealFlows",
     "DealState",
     "Ledger",
     "LedgerLine",
     "Program",
+    "ServicerDefault",
     "Step",
+    "StructuralStress",
     "balancing_residual",
+    "calendar_of",
     "compile_deal",
     "execute",
+    "execute_in_slices",
     "opening_state",
     "reserve_deposit",
+    "reserve_deposits",
     "sources_and_uses",
 ]

@@ -1,286 +1,355 @@
-"""Run a program over pool flows: Python loops over months and steps only, scenarios innermost.
-
-A step never looks at single scenarios; every payment is min(cash, due) over all of them at once.
-"""
+"""Run a program over pool flows: Python loops over dates and steps only, scenarios innermost, a slice of them at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from pooling.engine.deal.errors import suggestion
+from pooling.engine.deal.features import ReserveAccount
+from pooling.engine.deal.quantities import index_names
 from pooling.engine.flows import PoolFlows
-from pooling.engine.waterfall.program import DealFlows, DealState, Ledger, Program, Step
+from pooling.engine.waterfall.arithmetic import CRUMB, Arithmetic, Mode
+from pooling.engine.waterfall.collateral import BOUGHT, Collateral
+from pooling.engine.waterfall.program import STATE_AXES, DealFlows, DealState, Ledger, Program
+from pooling.engine.waterfall.run import Run
+from pooling.engine.waterfall.steps import pay
+from pooling.engine.waterfall.stress import StructuralStress
 
 FloatArray = NDArray[np.float64]
 
-CRUMB = 0.005  # half a cent: a note is never left with less, which would be rounding error posing as debt
+CHUNK = 8192  # scenarios at a time: the working arrays of one date stay in the processor's cache
 CONSERVATION_TOLERANCE = 1e-9  # of the cut-off balance; float64 sums of a few dozen terms stay far below
 BALANCE_TOLERANCE = 1e-6  # relative: the pool of the flows and of the program are the same pool
 
 
-def execute(program: Program, flows: PoolFlows, state: DealState | None = None, ledger: bool = False) -> DealFlows:
+def execute(
+    program: Program,
+    flows: PoolFlows,
+    state: DealState | None = None,
+    ledger: bool = False,
+    *,
+    mode: Mode = "float64",
+    rates: Mapping[str, ArrayLike] | None = None,
+    replacement: PoolFlows | None = None,
+    forced: Mapping[str, bool] | None = None,
+    stress: StructuralStress | None = None,
+    to_call: bool = True,
+    ends: bool = True,
+    keep_states: Collection[int] = (),
+) -> DealFlows:
     """Pay the pool's cash through the order of payments.
 
-    flows: months 1 to T after closing, or, with a state, the T months after it. The last month of the flows
-    is the deal's final date: all principal is due there and the reserve is released; what is not paid is
-    unpaid_principal. Interest accrues coupon / 12 on the opening balance. Principal due is max(0, notes -
-    (pool balance - target overcollateralisation)), from all cash after the steps before it. ledger: keep
-    every transfer, (L, T, S) more memory.
+    flows: months 1 to M after cut-off, or, with a state, the months after it; each payment date takes those of its period.
+    mode: "float64", or "cents": whole cents with the deal's rounding and largest-remainder splits. rates: index -> (P,) or
+    (P, S) annual fractions by payment date from the first after closing. replacement: flows of the collateral that a
+    revolving period buys, of one pool with any balance, S = 1 or as many scenarios; its month 1 follows the purchase.
+    forced: trigger -> breached or not, on every date. stress: structural stress. to_call: exercise the clean-up call on the
+    first date on which it may be; False runs to maturity. ends: the last date of the flows is the deal's final date: all
+    principal is due there and the reserves are released; what is not paid is unpaid_principal. keep_states: numbers of
+    dates of this run (1 to T) after which the state is kept; the last one always is. ledger: keep every transfer.
 
-    Raises ValueError when flows reach beyond legal final, hold NaN or negative cash, or belong to another
-    pool; ArithmeticError should cash not be conserved.
+    Raises ValueError when flows reach beyond legal final, hold NaN or negative cash, or belong to another pool, and for an
+    index, a trigger or collateral that is missing; ArithmeticError should cash not be conserved.
     """
     start = _check(program, flows, state)
-    run = _Run(program, flows, start, ledger)
-    for t in range(flows.months):
-        run.open_month(t, final=t == flows.months - 1)
-        for step in program.steps:
-            _PAY[step.pay](run, step)
-        run.close_month()
-    return run.result()
+    arithmetic = Arithmetic(mode, program.spec.conventions.rounding)
+    given = {
+        "rates": _rates(program, flows, rates or {}),
+        "forced": _forced(program, forced or {}),
+        "stress": stress or StructuralStress(),
+        "to_call": to_call,
+        "ends": ends,
+    }
+    unit = _replacement(program, replacement, flows.scenarios)
+    kept = {start.period + number for number in keep_states}
+    record: _Record | None = None
+    for first in range(0, flows.scenarios, CHUNK):
+        part = slice(first, min(first + CHUNK, flows.scenarios))
+        collateral = Collateral(program, flows, start, part, arithmetic, given["stress"])
+        if record is None:
+            record = _Record(program, collateral.periods, flows.scenarios, arithmetic, ledger)
+        run = Run(
+            program,
+            collateral,
+            start,
+            arithmetic,
+            **(given | {"rates": {name: _columns(rate, part) for name, rate in given["rates"].items()}}),
+            ledger=None if record.ledger is None else record.ledger[:, :, part],
+            replacement=None if unit is None else _columns(unit, part),
+        )
+        for t in range(collateral.periods):
+            run.open_date(t)
+            for step in program.steps:
+                pay(run, step)
+            run.close_date()
+            record.write(run, t, part)
+            if run.number in kept or t == collateral.periods - 1:
+                record.keep(run, part)
+    assert record is not None  # flows have at least one scenario
+    return record.result(start, flows, ends)
 
 
-def opening_state(program: Program, scenarios: int) -> DealState:
-    """The state at closing, the same in every scenario: (K, S) and (S,) arrays."""
-    fees = np.zeros((len(program.fees), scenarios))
-    balance = np.repeat(program.initial_balance[:, None], scenarios, axis=1)
-    return DealState(
-        month=0,
-        balance=balance,
-        interest_shortfall=np.zeros_like(balance),
-        fee_shortfall=fees,
-        reserve=np.full(scenarios, program.reserve_initial),
-        pool_balance=np.full(scenarios, program.cutoff_balance),
+def execute_in_slices(
+    program: Program, flows: PoolFlows, *, size: int = CHUNK, **options: Any
+) -> Iterator[tuple[slice, DealFlows]]:
+    """execute() over `size` scenarios at a time: memory stays that of one slice, however many scenarios there are.
+
+    options: keyword arguments of execute() but state, which starts at closing. Yields the slice and its flows, in order; they
+    are to the bit the columns of execute() over all scenarios. Errors as execute().
+    """
+    rates = {name: np.asarray(rate, dtype=np.float64) for name, rate in (options.pop("rates", None) or {}).items()}
+    replacement = options.pop("replacement", None)
+    for first in range(0, flows.scenarios, size):
+        part = slice(first, min(first + size, flows.scenarios))
+        shared = replacement is None or replacement.scenarios == 1
+        yield part, execute(
+            program,
+            _scenarios(flows, part),
+            rates={name: _columns(rate, part) for name, rate in rates.items()},
+            replacement=replacement if shared else _scenarios(replacement, part),
+            **options,
+        )
+
+
+def _scenarios(flows: PoolFlows, part: slice) -> PoolFlows:
+    """The flows of a slice of the scenarios, as views."""
+    columns = {field.name: getattr(flows, field.name) for field in fields(flows)}
+    apart = ("groups", "opening_balance")
+    return replace(
+        flows, **{name: array[..., part] for name, array in columns.items() if name not in apart and array is not None}
     )
 
 
-class _Run:
-    """The working arrays of one execution."""
+def opening_state(program: Program, scenarios: int, groups: FloatArray | None = None) -> DealState:
+    """The state at closing, the same in every scenario. groups: (G,) cut-off balance of the collateral groups, where the
+    deal names any."""
+    spec = program.spec
+    sizes = {
+        "K": len(program.names),
+        "F": len(spec.fees),
+        "A": len(spec.accounts),
+        "L": len(spec.ledgers),
+        "D": len(spec.facilities),
+        "H": len(spec.hedges),
+        "N": len(spec.triggers),
+        "G": max(len(spec.collateral), 1),
+    }
+    columns = {
+        name: np.zeros((sizes[axis], scenarios) if axis else (scenarios,)) for name, axis in STATE_AXES.items()
+    }
+    columns["balance"] += program.initial_balance[:, None]
+    columns["accounts"] += program.account_initial[:, None]
+    columns["pool_balance"] += program.cutoff_balance if groups is None else groups[:, None]
+    return DealState(period=0, **columns)
 
-    def __init__(self, program: Program, flows: PoolFlows, state: DealState, ledger: bool) -> None:
-        classes, months, scenarios = len(program.names), flows.months, flows.scenarios
-        self.program, self.start = program, state
-        self.collections, self.pool = flows.total_collections, flows.total_pool_balance
-        self.balance = list(_spread(state.balance, scenarios))
-        self.owed = list(_spread(state.interest_shortfall, scenarios))
-        self.fee_owed = list(_spread(state.fee_shortfall, scenarios))
-        self.reserve = _spread(state.reserve, scenarios)
-        self.opening_reserve = self.reserve.copy()
-        self.opening_pool = _spread(state.pool_balance, scenarios)
-        shape = (classes, months, scenarios)
-        self.out = {
-            name: np.empty(shape) for name in ("balance", "interest", "principal", "interest_due", "interest_shortfall")
-        }
-        fee_shape = (len(program.fees), months, scenarios)
-        self.fees, self.fee_shortfall = np.empty(fee_shape), np.empty(fee_shape)
-        self.residual, self.reserve_end = np.empty(shape[1:]), np.empty(shape[1:])
-        self.ledger = np.zeros((len(program.lines), months, scenarios)) if ledger else None
-        self.line = {line.id: place for place, line in enumerate(program.lines)}
+
+class _Record:
+    """Fills the arrays of the result, slice by slice."""
+
+    def __init__(self, program: Program, periods: int, scenarios: int, arithmetic: Arithmetic, ledger: bool) -> None:
+        self.program, self.periods, self.arithmetic = program, periods, arithmetic
+        self.scenarios = scenarios
+        spec = program.spec
+        counts = {
+            "balance": len(program.names), "interest": len(program.names), "principal": len(program.names),
+            "interest_due": len(program.names), "interest_shortfall": len(program.names),
+            "fees": len(spec.fees), "fee_shortfall": len(spec.fees), "accounts": len(spec.accounts),
+            "deficiency": len(spec.ledgers), "drawn": len(spec.facilities), "hedge_net": len(spec.hedges),
+        }  # fmt: skip
+        self.out = {name: np.empty((count, periods, scenarios)) for name, count in counts.items()}
+        flat = ("residual", "collections", "pool_balance")
+        self.flat = {name: np.empty((periods, scenarios)) for name in flat}
+        self.breached = np.zeros((len(spec.triggers), periods, scenarios), dtype=bool)
+        self.called = np.zeros((periods, scenarios), dtype=bool)
+        self.capitalised: FloatArray | None = None
+        self.rate = np.zeros((len(program.names), periods, 1))
+        self.opening = np.empty((len(spec.accounts), scenarios))
+        self.ledger = np.zeros((len(program.lines), periods, scenarios)) if ledger else None
+        self.states: dict[int, dict[str, Any]] = {}
         self.error = 0.0
 
-    def open_month(self, t: int, final: bool) -> None:
-        """Collect the month's cash and fix what is due before anything is paid."""
-        program = self.program
-        self.t, self.final = t, final
-        self.reserve_before = self.reserve
-        self.cash = self.collections[t].copy()
-        self.book("collect", self.cash)
-        notes = _total(self.balance)
-        if final:
-            self.principal_due = notes
-        else:
-            self.principal_due = np.clip(notes - (self.pool[t] - program.target_oc), 0.0, notes)
-        for k, coupon in enumerate(program.coupon):
-            earning = self.balance[k] + self.owed[k] if program.compound_shortfall else self.balance[k]
-            accrued = earning * (coupon / 12.0)
-            self.out["interest_due"][k, t] = accrued
-            self.owed[k] = self.owed[k] + accrued
-        for f, fee in enumerate(program.fees):
-            self.fee_owed[f] = self.fee_owed[f] + (self.opening_pool * (fee.rate / 12.0) + fee.amount)
+    def write(self, run: Run, t: int, part: slice) -> None:
+        """Record a date that has closed."""
+        out, zero = self.out, 0.0
+        for k, balance in enumerate(run.balance):
+            out["balance"][k, t, part] = balance
+            out["interest_shortfall"][k, t, part] = run.interest_shortfall[k]
+            out["interest_due"][k, t, part] = run.interest_accrued[k]
+            out["interest"][k, t, part] = zero if (paid := run.interest_paid[k]) is None else paid
+            out["principal"][k, t, part] = zero if (paid := run.principal_paid[k]) is None else paid
+            self._rate(k, t, part, run.period_rate[k])
+        for f, owed in enumerate(run.fee_shortfall):
+            out["fee_shortfall"][f, t, part] = owed
+            out["fees"][f, t, part] = zero if (paid := run.fees_paid[f]) is None else paid
+        for name, columns in (
+            ("accounts", run.accounts), ("deficiency", run.deficiency), ("drawn", run.drawn), ("hedge_net", run.hedge_net),
+        ):  # fmt: skip
+            for place, column in enumerate(columns):
+                out[name][place, t, part] = column
+        for place, flag in enumerate(run.breached):
+            self.breached[place, t, part] = flag
+        self.flat["residual"][t, part] = run.residual_paid
+        self.flat["collections"][t, part] = run.collected
+        self.flat["pool_balance"][t, part] = run.pool("", "balance")
+        if run.to_call:
+            self.called[t, part] = run.called_before
+            self.flat["collections"][t, part] += np.where(run.called_now, run.inflow - run.collected, 0.0)
+        if run.capitalises:
+            if self.capitalised is None:
+                self.capitalised = np.zeros_like(out["balance"])
+            for k in run.capitalises:
+                self.capitalised[k, t, part] = run.accreted[k]
+        if t == 0:
+            for place, column in enumerate(run.opening_cash):
+                self.opening[place, part] = column
+        self.error = max(self.error, run.error)
 
-    def settle(self, step: Step, names: list[str], due: list[FloatArray]) -> tuple[list[FloatArray], list[FloatArray]]:
-        """Pay `due` from collections, then from the reserve where the step may. Returns paid and left, per
-        payee.
+    def _rate(self, k: int, t: int, part: slice, rate: FloatArray | float) -> None:
+        if np.ndim(rate) and self.rate.shape[-1] == 1:
+            self.rate = np.repeat(self.rate, self.scenarios, axis=-1)
+        self.rate[k, t, part if self.rate.shape[-1] > 1 else slice(None)] = rate
 
-        Left is never derived from paid, so that a debt paid in full leaves exactly zero.
-        """
-        covered = step.reserve == "always" or (step.reserve == "final" and self.final)
-        total = due[0] if len(due) == 1 else _total(due)
-        paid, left = self._share(total, due, self.cash)
-        self.cash = _less(self.cash, paid)
-        self._book_all(step, names, paid, "")
-        if not covered or not any(part.any() for part in left):
-            return paid, left
-        drawn, still = self._share(_total(left), left, self.reserve)
-        self.reserve = _less(self.reserve, drawn)
-        self._book_all(step, names, drawn, "/draw")
-        return [a + b for a, b in zip(paid, drawn, strict=True)], still
+    def keep(self, run: Run, part: slice) -> None:
+        """Copy the state after the date that has closed."""
+        new = run.state()
+        kept = self.states.setdefault(run.number, {})
+        for name, array in new.items():
+            if array is not None:
+                if name not in kept:
+                    kept[name] = np.empty((*array.shape[:-1], self.scenarios))
+                kept[name][..., part] = array
 
-    @staticmethod
-    def _share(total: FloatArray, due: list[FloatArray], cash: FloatArray) -> tuple[list[FloatArray], list[FloatArray]]:
-        if len(due) == 1:
-            paid = np.minimum(due[0], cash)
-            return [paid], [due[0] - paid]
-        part = np.divide(cash, total, out=np.ones_like(cash), where=total > cash)
-        shares = [amount * part for amount in due]
-        return shares, [amount - share for amount, share in zip(due, shares, strict=True)]
-
-    def book(self, line: str, amount: FloatArray) -> None:
-        """Write one transfer into the ledger, where one is kept."""
-        if self.ledger is not None:
-            self.ledger[self.line[line], self.t] = amount
-
-    def _book_all(self, step: Step, names: list[str], amounts: list[FloatArray], suffix: str) -> None:
-        if self.ledger is not None:
-            for name, amount in zip(names, amounts, strict=True):
-                self.book(f"{step.pay}:{name}{suffix}", amount)
-
-    def close_month(self) -> None:
-        """Record stocks and measure conservation from what was recorded, not from the running cash."""
-        t, out = self.t, self.out
-        for k, balance in enumerate(self.balance):
-            out["balance"][k, t], out["interest_shortfall"][k, t] = balance, self.owed[k]
-        for f, owed in enumerate(self.fee_owed):
-            self.fee_shortfall[f, t] = owed
-        self.reserve_end[t] = self.reserve
-        self.opening_pool = self.pool[t]
-        gap = self.reserve_before + self.collections[t] - self.residual[t] - self.reserve
-        for paid in (*out["interest"][:, t], *out["principal"][:, t], *self.fees[:, t]):
-            gap -= paid
-        self.error = max(self.error, float(np.abs(gap).max()))
-
-    def result(self) -> DealFlows:
+    def result(self, start: DealState, flows: PoolFlows, ends: bool) -> DealFlows:
         """The recorded arrays, after the last look at conservation."""
-        program = self.program
-        if not self.error <= CONSERVATION_TOLERANCE * program.cutoff_balance:
-            raise ArithmeticError(f"cash is not conserved: {self.error} {program.currency} on some date and scenario")
-        if self.reserve_end.min() < 0.0 or self.residual.min() < 0.0:
+        program, scale = self.program, self.arithmetic.scale
+        cents = self.arithmetic.mode == "cents"
+        allowed = 0.0 if cents else CONSERVATION_TOLERANCE * program.cutoff_balance
+        if not self.error <= allowed:
+            raise ArithmeticError(f"cash is not conserved: {self.error / scale} {program.currency} on some date and scenario")
+        if self.out["accounts"].min(initial=0.0) < 0.0 or self.flat["residual"].min() < 0.0:
             raise ArithmeticError("an account fell below zero")
         final = self.out["balance"][:, -1]
+        unpaid = np.where(final >= CRUMB * scale, final, 0.0) if ends else np.zeros_like(final)
+
+        def typed(array: FloatArray) -> NDArray[Any]:
+            return np.rint(array).astype(np.int64) if cents else array
+
+        spec = program.spec
         return DealFlows(
             names=program.names,
             fee_names=program.fee_names,
+            account_names=program.account_names,
+            reserve_places=tuple(i for i, account in enumerate(spec.accounts) if isinstance(account, ReserveAccount)),
             initial_balance=program.initial_balance,
             coupon=program.coupon,
-            first_month=self.start.month,
-            residual=self.residual,
-            fees=self.fees,
-            fee_shortfall=self.fee_shortfall,
-            reserve=self.reserve_end,
-            opening_reserve=self.opening_reserve,
-            collections=self.collections,
-            pool_balance=self.pool,
-            unpaid_principal=np.where(final >= CRUMB, final, 0.0),
-            conservation_error=self.error,
-            ledger=None if self.ledger is None else Ledger(program.lines, self.ledger),
-            **self.out,
+            closing=program.calendar.closing,
+            dates=program.calendar.dates[start.period : start.period + self.periods],
+            months_between=spec.months_between,
+            first_period=start.period,
+            unit="cents" if cents else "currency",
+            capitalised=None if self.capitalised is None else typed(self.capitalised),
+            opening_accounts=typed(self.opening),
+            breached=self.breached,
+            called=self.called,
+            unpaid_principal=typed(unpaid),
+            period_rate=self.rate,
+            conservation_error=self.error / scale,
+            ledger=None if self.ledger is None else Ledger(program.lines, typed(self.ledger)),
+            states={number: DealState(period=number, **columns) for number, columns in sorted(self.states.items())},
+            **{name: typed(array) for name, array in (self.out | self.flat).items()},
         )
 
 
-def _pay_fee(run: _Run, step: Step) -> None:
-    names = [run.program.fees[f].name for f in step.targets]
-    paid, left = run.settle(step, names, [run.fee_owed[f] for f in step.targets])
-    for f, amount, rest in zip(step.targets, paid, left, strict=True):
-        run.fees[f, run.t], run.fee_owed[f] = amount, rest
-
-
-def _pay_interest(run: _Run, step: Step) -> None:
-    names = [run.program.names[k] for k in step.targets]
-    paid, left = run.settle(step, names, [run.owed[k] for k in step.targets])
-    for k, amount, rest in zip(step.targets, paid, left, strict=True):
-        run.out["interest"][k, run.t], run.owed[k] = amount, rest
-
-
-def _pay_principal(run: _Run, step: Step) -> None:
-    balances = [run.balance[k] for k in step.targets]
-    if len(balances) == 1:
-        due = [_without_crumb(balances[0], np.minimum(balances[0], run.principal_due))]
-    else:
-        total = _total(balances)
-        part = np.divide(run.principal_due, total, out=np.ones_like(total), where=total > run.principal_due)
-        due = [_without_crumb(balance, balance * part) for balance in balances]
-    paid, left = run.settle(step, [run.program.names[k] for k in step.targets], due)
-    # What this step could not pay stays due to it: the next step gets only the rest of the amount.
-    run.principal_due = _less(run.principal_due, due)
-    for k, amount, rest, balance, wanted in zip(step.targets, paid, left, balances, due, strict=True):
-        run.out["principal"][k, run.t] = amount
-        run.balance[k] = (balance - wanted) + rest
-
-
-def _fund_reserve(run: _Run, step: Step) -> None:
-    program = run.program
-    if run.final:
-        target = np.zeros_like(run.cash)
-    elif program.hold_reserve:
-        target = np.full_like(run.cash, program.reserve_target)
-    else:
-        target = np.where(_total(run.balance) > CRUMB, program.reserve_target, 0.0)
-    top_up = np.clip(target - run.reserve, 0.0, run.cash)
-    release = np.maximum(run.reserve - target, 0.0)
-    run.cash = run.cash - top_up + release
-    run.reserve = run.reserve + top_up - release
-    run.book(f"{step.id}/top-up", top_up)
-    run.book(f"{step.id}/release", release)
-
-
-def _pay_residual(run: _Run, step: Step) -> None:
-    run.residual[run.t] = run.cash
-    run.book(step.id, run.cash)
-
-
-_PAY: dict[str, Callable[[_Run, Step], None]] = {
-    "fee": _pay_fee,
-    "interest": _pay_interest,
-    "principal": _pay_principal,
-    "reserve": _fund_reserve,
-    "residual": _pay_residual,
-}
-
-
-def _without_crumb(balance: FloatArray, due: FloatArray) -> FloatArray:
-    """The whole balance where what is due would leave less than half a cent of it."""
-    return np.where(balance - due < CRUMB, balance, due)
-
-
-def _total(parts: list[FloatArray]) -> FloatArray:
-    total = parts[0].copy()
-    for part in parts[1:]:
-        total += part
-    return total
-
-
-def _less(amount: FloatArray, parts: list[FloatArray]) -> FloatArray:
-    """amount - sum(parts), at least zero: pro rata shares may add up to a rounding error more."""
-    return np.maximum(amount - (parts[0] if len(parts) == 1 else _total(parts)), 0.0)
-
-
-def _spread(column: FloatArray, scenarios: int) -> FloatArray:
-    """A column whose last axis is 1 or S, as a fresh array over S scenarios."""
-    if column.shape[-1] not in (1, scenarios):
-        raise ValueError(f"state: {column.shape[-1]} scenarios, the flows have {scenarios}")
-    return np.broadcast_to(column, (*column.shape[:-1], scenarios)).copy()
-
-
+# ------------------------------------------------------------------------------------------------------------- checks
 def _check(program: Program, flows: PoolFlows, state: DealState | None) -> DealState:
+    spec = program.spec
+    for group in spec.collateral:
+        if group.name not in flows.groups:
+            raise ValueError(f"flows: no group {group.name!r}; the pool has {', '.join(flows.groups)}")
+    if spec.collateral and len(flows.groups) != len(spec.collateral):
+        left = sorted(set(flows.groups) - {group.name for group in spec.collateral})
+        raise ValueError(f"flows: group {left[0]!r} is none of the deal's; name it in collateral")
     cutoff = float(flows.opening_balance.sum())
     if state is None and abs(cutoff - program.cutoff_balance) > BALANCE_TOLERANCE * program.cutoff_balance:
         raise ValueError(f"flows: cut-off balance {cutoff} differs from the program's {program.cutoff_balance}")
-    start = opening_state(program, flows.scenarios) if state is None else state
-    if start.balance.shape[0] != len(program.names) or start.fee_shortfall.shape[0] != len(program.fees):
+    groups = [flows.opening_balance[flows.groups.index(group.name)] for group in spec.collateral]
+    start = state or opening_state(program, flows.scenarios, np.array(groups) if groups else None)
+    if start.balance.shape[0] != len(program.names) or start.fee_shortfall.shape[0] != len(spec.fees):
         raise ValueError(f"state: not of a deal with classes {', '.join(program.names)}")
-    if start.month + flows.months > program.payments:
+    for name in STATE_AXES:
+        if getattr(start, name).shape[-1] not in (1, flows.scenarios):
+            raise ValueError(f"state: {name} has {getattr(start, name).shape[-1]} scenarios, the flows {flows.scenarios}")
+    months = int(program.calendar.months[start.period - 1]) if start.period else 0
+    if months + flows.months > program.months:
         raise ValueError(
-            f"flows: {start.month + flows.months} months of collections, but legal final is payment "
-            f"{program.payments}; move dates.legal_final or shorten the horizon"
+            f"flows: {months + flows.months} months of collections, but legal final takes those of {program.months}; "
+            "move dates.legal_final or shorten the horizon"
         )
-    for name, column in (
-        ("collections", flows.total_collections),
-        ("pool balance", flows.total_pool_balance),
-    ):
+    for name, column in (("collections", flows.total_collections), ("pool balance", flows.total_pool_balance)):
         if not np.isfinite(column).all():
             raise ValueError(f"flows: {name} hold NaN or infinities")
         if column.min() < -CONSERVATION_TOLERANCE * program.cutoff_balance:
             raise ValueError(f"flows: {name} hold {column.min()}, an amount below zero")
     return start
+
+
+def _rates(program: Program, flows: PoolFlows, given: Mapping[str, ArrayLike]) -> dict[str, FloatArray]:
+    wanted = index_names(program.spec)
+    for name in given:
+        if name not in wanted:
+            raise ValueError(f"rates: {name!r} is no index of the deal{suggestion(name, wanted)}")
+    result = {}
+    for name in wanted:
+        if name not in given:
+            raise ValueError(f"rates: the index {name!r} is missing; give its rate on each payment date")
+        rate = np.asarray(given[name], dtype=np.float64)
+        if rate.ndim == 0:
+            rate = np.full(program.payments, float(rate))
+        if rate.ndim > 2 or (rate.ndim == 2 and rate.shape[1] not in (1, flows.scenarios)):
+            raise ValueError(f"rates: {name} has shape {rate.shape}, expected (dates,) or (dates, {flows.scenarios})")
+        if not np.isfinite(rate).all():
+            raise ValueError(f"rates: {name} holds NaN or infinities")
+        result[name] = rate
+    return result
+
+
+def _forced(program: Program, given: Mapping[str, bool]) -> dict[str, bool]:
+    known = [trigger.name for trigger in program.spec.triggers]
+    for name in given:
+        if name not in known:
+            raise ValueError(f"forced: no trigger is named {name!r}{suggestion(name, known)}")
+    return dict(given)
+
+
+def _replacement(program: Program, pool: PoolFlows | None, scenarios: int) -> FloatArray | None:
+    """(6, M, S) flows for each unit of balance bought, in the order of BOUGHT; None where nothing can be bought."""
+    if program.spec.revolving is None:
+        if pool is not None:
+            raise ValueError("replacement: the deal does not revolve; leave it out")
+        return None
+    if pool is None:
+        raise ValueError("replacement: the deal revolves; give the flows of the collateral that is bought")
+    if pool.scenarios not in (1, scenarios):
+        raise ValueError(f"replacement: {pool.scenarios} scenarios, the flows have {scenarios}")
+    if program.spec.months_between != 1:
+        raise ValueError("replacement: a deal that revolves pays monthly")
+    columns = {
+        "interest": pool.source("interest"),
+        "principal": pool.source("scheduled_principal") + pool.source("prepayment"),
+        "recovery": pool.source("recovery"),
+        "balance": pool.pool_balance,
+        "default": pool.default,
+        "charge_off": pool.charge_off,
+    }
+    balance = float(pool.opening_balance.sum())
+    return np.stack([columns[name].sum(axis=0) / balance for name in BOUGHT])
+
+
+def _columns(array: FloatArray, part: slice) -> FloatArray:
+    """The slice's scenarios of an array whose last axis has one for each; shared arrays as they are."""
+    return array[..., part] if array.ndim >= 2 and array.shape[-1] > 1 else array
