@@ -14,6 +14,7 @@ import scipy
 from django.conf import settings
 
 from pooling.engine.deal import DealSpec
+from pooling.engine.packing import flows_to_json
 from pooling.engine.waterfall import DealFlows
 from pricing.engine.curve import MarketSnapshot
 from pricing.engine.residual import value_residual
@@ -74,6 +75,7 @@ def rating_result(structure: Structure, scenarios: ScenarioSet, pool_balance: in
             "recovery": _column(flows.recovery.sum(axis=0)),
             "loss": _column(flows.loss.sum(axis=0)),
             "residual": _column(base.residual),
+            "flows": flows_to_json(flows),
         },
     }
 

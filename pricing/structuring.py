@@ -44,10 +44,36 @@ class Structure:
     dropped: Mapping[str, str]
 
 
+def check_ratable(template: DealSpec) -> None:
+    """Rating and pricing value monthly flows at fixed coupons; the deal language says more than that.
+
+    Raises ValueError naming what cannot be rated yet.
+    """
+    if template.payment_frequency != "monthly":
+        raise ValueError(
+            f"payment_frequency: only monthly deals are rated and priced so far, not {template.payment_frequency}"
+        )
+    for number, tranche in enumerate(template.tranches):
+        if tranche.kind == "interest_only":
+            raise ValueError(
+                f"tranches[{number}].kind: class {tranche.name} has no principal; strips are not priced so far"
+            )
+        if tranche.coupon is not None and not isinstance(tranche.coupon, float | int):
+            raise ValueError(
+                f"tranches[{number}].coupon: only fixed coupons are rated and priced so far; give a number"
+            )
+    if template.revolving is not None:
+        raise ValueError("revolving: only static pools are rated and priced so far; leave it out")
+    for key in ("hedges", "facilities"):
+        if getattr(template, key):
+            raise ValueError(f"{key}: deals with {key} are not rated and priced so far; leave them out")
+
+
 class _Structurer:
     def __init__(
         self, template: DealSpec, flows: PoolFlows, scenarios: ScenarioSet, snapshot: MarketSnapshot, pool: int
     ) -> None:
+        check_ratable(template)
         self.template, self.flows, self.snapshot, self.pool = template, flows, snapshot, pool
         self.weights = scenarios.weights
         self.base_flows = flows.weighted_mean(self.weights)
@@ -94,7 +120,7 @@ class _Structurer:
 
     def coupons_for(self, grades: Mapping[str, str], lives: Mapping[str, float]) -> dict[str, float]:
         asked = par_coupons(grades, lives, self.snapshot, asset_class=ASSET_CLASS)
-        given = {t.name: t.coupon for t in self.template.tranches if t.coupon is not None}
+        given = {t.name: float(t.coupon) for t in self.template.tranches if isinstance(t.coupon, float | int)}
         return asked | given
 
 

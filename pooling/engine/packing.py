@@ -25,9 +25,7 @@ def pack(kind: str, arrays: Mapping[str, NDArray[Any]], extra: Mapping[str, Any]
     header = {
         "kind": kind,
         "extra": dict(extra or {}),
-        "arrays": [
-            [name, array.dtype.newbyteorder("<").str, list(array.shape)] for name, array in held.items()
-        ],
+        "arrays": [[name, array.dtype.newbyteorder("<").str, list(array.shape)] for name, array in held.items()],
     }
     head = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
     body = [array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes() for array in held.values()]
@@ -47,9 +45,7 @@ def unpack(kind: str, data: bytes | memoryview) -> tuple[dict[str, NDArray[Any]]
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         if offset + size > len(raw):
             raise ValueError(f"{name}: the bytes end early")
-        arrays[name] = np.frombuffer(raw, dtype=dtype, count=int(np.prod(shape)), offset=offset).reshape(
-            shape
-        )
+        arrays[name] = np.frombuffer(raw, dtype=dtype, count=int(np.prod(shape)), offset=offset).reshape(shape)
         offset += size
     return arrays, header["extra"]
 
@@ -84,3 +80,29 @@ def loans_from_bytes(data: bytes | memoryview) -> LoanArrays:
 def digest(data: bytes | memoryview) -> str:
     """SHA-256, hexadecimal."""
     return hashlib.sha256(data).hexdigest()
+
+
+def flows_to_json(flows: PoolFlows) -> dict[str, Any]:
+    """The one path of a PoolFlows with S = 1 as plain JSON: every column (G, T), delinquent (G, B, T).
+
+    flows_from_json gives equal flows back. Raises ValueError for flows of several scenarios.
+    """
+    if flows.scenarios != 1:
+        raise ValueError(f"flows: {flows.scenarios} scenarios; only a single path is written as JSON")
+    columns: dict[str, Any] = {"groups": list(flows.groups), "opening_balance": flows.opening_balance.tolist()}
+    for field in fields(PoolFlows)[2:]:
+        column = getattr(flows, field.name)
+        if column is not None:
+            columns[field.name] = column[..., 0].tolist()
+    return columns
+
+
+def flows_from_json(value: Mapping[str, Any]) -> PoolFlows:
+    """The PoolFlows of flows_to_json(). Raises KeyError for a missing column, ValueError for one of a wrong shape."""
+    columns = {
+        field.name: np.array(value[field.name], dtype=np.float64)[..., None]
+        for field in fields(PoolFlows)[2:]
+        if field.name in value
+    }
+    opening = np.array(value["opening_balance"], dtype=np.float64)
+    return PoolFlows(groups=tuple(value["groups"]), opening_balance=opening, **columns)

@@ -37,7 +37,7 @@ class ClassFlows(Protocol):
     @property
     def initial_balance(self) -> FloatArray: ...
     @property
-    def coupon(self) -> FloatArray: ...
+    def period_rate(self) -> FloatArray: ...
     @property
     def unpaid_principal(self) -> FloatArray: ...
 
@@ -83,15 +83,14 @@ class TrancheRating:
 def class_losses(deal: ClassFlows, k: int) -> FloatArray:
     """(S,) 1 - PV(received) / PV(promised) of class k at its own note rate.
 
-    Promised: coupon / 12 of the outstanding balance on each date and the whole principal by legal final
+    Promised: coupon x year fraction of the outstanding balance on each date and the whole principal by legal final
     maturity. Discounted at the note rate that promise is worth the initial balance whatever the speed of
     repayment, so PV(promised) is the initial balance and slow principal is no loss, unpaid principal and missed
     or late interest without compensation are. (Expected-loss approach: loss of present value over the promise.)
     """
-    months = deal.interest.shape[1]
-    monthly = float(deal.coupon[k]) / 12.0
-    discount = np.exp(-np.log1p(monthly) * np.arange(1, months + 1))
-    received = np.einsum("ts,t->s", deal.interest[k], discount) + np.einsum("ts,t->s", deal.principal[k], discount)
+    discount = np.exp(-np.cumsum(np.log1p(deal.period_rate[k]), axis=0))
+    received = np.einsum("ts,ts->s", deal.interest[k], np.broadcast_to(discount, deal.interest[k].shape))
+    received += np.einsum("ts,ts->s", deal.principal[k], np.broadcast_to(discount, deal.principal[k].shape))
     loss = 1.0 - received / float(deal.initial_balance[k])
     return np.where(np.abs(loss) < ROUNDING, 0.0, loss)
 

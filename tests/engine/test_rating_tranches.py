@@ -23,6 +23,11 @@ class Cash:
     coupon: np.ndarray
     unpaid_principal: np.ndarray
 
+    @property
+    def period_rate(self) -> np.ndarray:
+        """A twelfth of the coupon in every month."""
+        return np.repeat(self.coupon[:, None, None] / 12.0, self.interest.shape[1], axis=1)
+
 
 def _two_paths() -> Cash:
     """One class of 100 at 12 %: path 0 pays in full, path 1 misses 40 of principal; two months."""

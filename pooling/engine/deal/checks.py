@@ -149,7 +149,10 @@ def _check_accounts(spec: DealSpec) -> None:
         if isinstance(account, ReserveAccount):
             continue
         if account.name not in fed:
-            raise SpecError(f"accounts[{i}]", f"nothing is ever paid into the account {account.name!r}; remove it or collect into it")
+            raise SpecError(
+                f"accounts[{i}]",
+                f"nothing is ever paid into the account {account.name!r}; remove it or collect into it",
+            )
         if account.name not in swept:
             raise SpecError(
                 f"accounts[{i}]",

@@ -1,4 +1,5 @@
-"""Checks of the order of payments: everybody is known, everybody is paid, nothing is paid twice, the residual is last."""
+"""Checks of the order of payments: everybody is known, everybody is paid, nothing is paid twice, the residual is
+last."""
 
 from __future__ import annotations
 
@@ -61,9 +62,7 @@ def check_waterfalls(spec: DealSpec) -> None:
         _check_complete(path, alternative.waterfall, {key: payees[key] for key in ("principal", "residual")})
 
 
-def _check_steps(
-    spec: DealSpec, path: str, steps: tuple[WaterfallStep, ...], payees: Mapping[str, set[str]]
-) -> None:
+def _check_steps(spec: DealSpec, path: str, steps: tuple[WaterfallStep, ...], payees: Mapping[str, set[str]]) -> None:
     seen: dict[tuple[str, str], int] = {}
     open_ended: set[tuple[str, str]] = set()
     for number, step in enumerate(steps):
@@ -76,10 +75,8 @@ def _check_steps(
             _check_payee(where, step, name, payees)
             key = (step.pay, name)
             if key in open_ended:
-                raise SpecError(
-                    where,
-                    f"{step.pay} of {name!r} is already paid in {path}[{seen[key]}], which has neither limit nor condition",
-                )
+                before = f"{path}[{seen[key]}], which has neither limit nor condition"
+                raise SpecError(where, f"{step.pay} of {name!r} is already paid in {before}")
             seen[key] = number
             if step.pay not in _REPEATABLE and step.limit is None and step.when is None and step.amount is None:
                 open_ended.add(key)

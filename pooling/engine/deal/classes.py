@@ -66,7 +66,9 @@ class TriggeredCoupon:
     """One coupon until a condition holds when a period begins, another from then on."""
 
     kind: Literal["triggered"] = spec_field("A coupon that changes when a condition holds.")
-    before: float | FloatingCoupon | StepCoupon = spec_field("Coupon while the condition does not hold.", low=0.0, high=1.0)
+    before: float | FloatingCoupon | StepCoupon = spec_field(
+        "Coupon while the condition does not hold.", low=0.0, high=1.0
+    )
     when: str = spec_field("Formula of a condition, looked at when the period's interest is accrued.")
     after: float | FloatingCoupon | StepCoupon = spec_field("Coupon while it holds.", low=0.0, high=1.0)
 
@@ -86,7 +88,10 @@ class Note:
     kind: Literal["note"] = spec_field("Notes that pay interest and principal.")
     balance: int | None = spec_field("Cents at closing; null: to be solved.", low=0, high=MAX_CENTS, default=None)
     coupon: float | FloatingCoupon | StepCoupon | TriggeredCoupon | None = spec_field(
-        "Annual fraction, or an object (floating, step, triggered); null: to be solved.", low=0.0, high=1.0, default=None
+        "Annual fraction, or an object (floating, step, triggered); null: to be solved.",
+        low=0.0,
+        high=1.0,
+        default=None,
     )
     target_grade: Grade | None = spec_field("Indicative grade that sizing aims at, or null.", default=None)
     interest_deferrable: bool = spec_field(
@@ -113,7 +118,8 @@ class AccrualNote(Note):
 
     kind: Literal["accrual"] = spec_field("Notes whose interest accretes.")
     accretes_while: str = spec_field(
-        "Formula of a condition: while it holds when interest accrues, interest is added to the balance.", default="true"
+        "Formula of a condition: while it holds when interest accrues, interest is added to the balance.",
+        default="true",
     )
 
 

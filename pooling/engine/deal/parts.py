@@ -30,7 +30,9 @@ class Dates:
     legal_final: dt.date = spec_field("What is unpaid after this date is lost.")
     first_collection_months: int | None = spec_field(
         "Months of collections paid out on the first date; null: as many as lie between two payment dates.",
-        low=1, high=24, default=None,
+        low=1,
+        high=24,
+        default=None,
     )
 
     def __post_init__(self) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pooling.engine.deal.classes import AccrualNote, Coupon, FloatingCoupon, InterestOnly, PlannedNote, TriggeredCoupon
-from pooling.engine.deal.features import AnnualPercentageFee, Cap, FormulaFee, ReserveAccount
 from pooling.engine.deal.errors import SpecError
+from pooling.engine.deal.features import AnnualPercentageFee, Cap, FormulaFee, ReserveAccount
 from pooling.engine.deal.rules import WaterfallStep
 from pooling.engine.formula import Formula, FormulaError, Kind, parse_formula
 
@@ -56,7 +56,7 @@ CLASS_KINDS = {
 PERIOD_KINDS = {
     "number": Kind.NUMBER,
     "date": Kind.DATE,
-    "is_final": Kind.BOOL,
+    "is_final": Kind.BOOL,  # the deal ends on this date: its last one, or the one of its call
     "year_fraction": Kind.NUMBER,
 }
 # What is known on the closing date, before anything is collected.
@@ -129,6 +129,24 @@ def written_formulas(spec: DealSpec) -> Iterator[Written]:
     yield from _of_classes(spec)
     if spec.overcollateralisation.target is not None:
         yield Written("overcollateralisation.target", spec.overcollateralisation.target, _AMOUNT, "opening")
+    yield from _of_features(spec)
+    for i, trigger in enumerate(spec.triggers):
+        stage: Stage = "opening" if trigger.tested == "opening" else "step"
+        yield Written(f"triggers[{i}].condition", trigger.condition, _TRUTH, stage)
+    if spec.revolving is not None:
+        for key in ("ends_when", "criteria"):
+            text = getattr(spec.revolving, key)
+            if text is not None:
+                yield Written(f"revolving.{key}", text, _TRUTH, "opening")
+    if spec.call is not None:
+        yield Written("call.price", spec.call.price, _AMOUNT, "opening")
+    yield from _of_steps("waterfall", spec.waterfall)
+    for i, alternative in enumerate(spec.alternatives):
+        yield Written(f"alternatives[{i}].when", alternative.when, _TRUTH, "opening")
+        yield from _of_steps(f"alternatives[{i}].waterfall", alternative.waterfall)
+
+
+def _of_features(spec: DealSpec) -> Iterator[Written]:
     for i, fee in enumerate(spec.fees):
         if isinstance(fee, AnnualPercentageFee):
             yield Written(f"fees[{i}].base", fee.base, _AMOUNT, "accrual")
@@ -142,19 +160,6 @@ def written_formulas(spec: DealSpec) -> Iterator[Written]:
         yield Written(f"facilities[{i}].commitment", facility.commitment, _AMOUNT, "accrual")
     for i, hedge in enumerate(spec.hedges):
         yield Written(f"hedges[{i}].notional", hedge.notional, _AMOUNT, "accrual")
-    for i, trigger in enumerate(spec.triggers):
-        yield Written(f"triggers[{i}].condition", trigger.condition, _TRUTH, "opening" if trigger.tested == "opening" else "step")
-    if spec.revolving is not None:
-        for key in ("ends_when", "criteria"):
-            text = getattr(spec.revolving, key)
-            if text is not None:
-                yield Written(f"revolving.{key}", text, _TRUTH, "opening")
-    if spec.call is not None:
-        yield Written("call.price", spec.call.price, _AMOUNT, "opening")
-    yield from _of_steps("waterfall", spec.waterfall)
-    for i, alternative in enumerate(spec.alternatives):
-        yield Written(f"alternatives[{i}].when", alternative.when, _TRUTH, "opening")
-        yield from _of_steps(f"alternatives[{i}].waterfall", alternative.waterfall)
 
 
 def _of_classes(spec: DealSpec) -> Iterator[Written]:
@@ -216,7 +221,9 @@ class FormulaBook:
 
     def _known_at_closing(self, path: str, formula: Formula) -> None:
         for name in self.reads(formula):
-            if name not in _CLOSING and not (name.startswith(("class[", "pool[")) and name.endswith("].initial_balance")):
+            if name not in _CLOSING and not (
+                name.startswith(("class[", "pool[")) and name.endswith("].initial_balance")
+            ):
                 raise SpecError(path, f"{name} is not known on the closing date; use initial balances")
 
 

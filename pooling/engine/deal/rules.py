@@ -11,7 +11,17 @@ from pooling.engine.deal.errors import SpecError
 from pooling.engine.deal.parts import NAME
 
 PayKind = Literal[
-    "fee", "interest", "principal", "reserve", "deficiency", "facility", "hedge", "purchase", "transfer", "test", "residual"
+    "fee",
+    "interest",
+    "principal",
+    "reserve",
+    "deficiency",
+    "facility",
+    "hedge",
+    "purchase",
+    "transfer",
+    "test",
+    "residual",
 ]
 Source = Literal["interest", "scheduled_principal", "prepayment", "recovery"]
 SOURCES: tuple[Source, ...] = ("interest", "scheduled_principal", "prepayment", "recovery")
@@ -120,8 +130,12 @@ class Revolving:
     """While it revolves no principal distribution amount is due and a step `purchase` buys new collateral."""
 
     until: dt.date = spec_field("Last payment date on which collateral may be bought.")
-    ends_when: str | None = spec_field("Formula of a condition that ends the period for good (early amortisation).", default=None)
-    criteria: str | None = spec_field("Formula of the condition under which collateral is bought on a date.", default=None)
+    ends_when: str | None = spec_field(
+        "Formula of a condition that ends the period for good (early amortisation).", default=None
+    )
+    criteria: str | None = spec_field(
+        "Formula of the condition under which collateral is bought on a date.", default=None
+    )
     price: float = spec_field("Price of one unit of balance bought.", low=0.01, high=2.0, default=1.0)
 
     def __post_init__(self) -> None:
@@ -143,8 +157,12 @@ class MakeWhole:
 class CleanUpCall:
     """The pool is bought back once small or late enough, if that repays the notes in full."""
 
-    factor: float | None = spec_field("Pool factor at or below which it may be called.", low=0.0, high=1.0, default=None)
-    from_date: dt.date | None = spec_field("First payment date on which it may be called whatever the factor.", default=None)
+    factor: float | None = spec_field(
+        "Pool factor at or below which it may be called.", low=0.0, high=1.0, default=None
+    )
+    from_date: dt.date | None = spec_field(
+        "First payment date on which it may be called whatever the factor.", default=None
+    )
     price: str = spec_field("Formula of the price paid for the pool.", default="pool.balance")
     into: str = spec_field("Account that receives the price.", pattern=NAME, default="collection")
     make_whole: MakeWhole | None = spec_field("Premium to the notes, or null.", default=None)

@@ -74,9 +74,9 @@ class DealSpec:
     payment_frequency: Frequency = spec_field("How often payments are made.")
     tranches: tuple[Note | AccrualNote | PlannedNote | InterestOnly, ...] = spec_field("Classes, senior to junior.")
     residual: Residual = spec_field("The residual certificate.")
-    fees: tuple[
-        AnnualPercentageFee | OneOffFee | RecurringFee | DatedFee | PerLoanFee | FormulaFee, ...
-    ] = spec_field("Fees of the deal.")
+    fees: tuple[AnnualPercentageFee | OneOffFee | RecurringFee | DatedFee | PerLoanFee | FormulaFee, ...] = spec_field(
+        "Fees of the deal."
+    )
     accounts: tuple[CollectionAccount | ReserveAccount, ...] = spec_field("Accounts of the deal.")
     collections: tuple[CollectionRule, ...] = spec_field("Which cash of the pool goes to which account.")
     overcollateralisation: Overcollateralisation = spec_field("Target of the principal distribution amount.")

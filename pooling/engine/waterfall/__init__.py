@@ -3,6 +3,7 @@
 from pooling.engine.waterfall.compile import calendar_of, compile_deal, reserve_deposit, reserve_deposits
 from pooling.engine.waterfall.execute import execute, execute_in_slices, opening_state
 from pooling.engine.waterfall.program import Calendar, DealFlows, DealState, Ledger, LedgerLine, Program, Step
+from pooling.engine.waterfall.retention import RetainedPosition, fair_value_share, retained_position, retained_shares
 from pooling.engine.waterfall.sources_and_uses import balancing_residual, sources_and_uses
 from pooling.engine.waterfall.stress import ServicerDefault, StructuralStress
 
@@ -13,6 +14,7 @@ __all__ = [
     "Ledger",
     "LedgerLine",
     "Program",
+    "RetainedPosition",
     "ServicerDefault",
     "Step",
     "StructuralStress",
@@ -21,8 +23,11 @@ __all__ = [
     "compile_deal",
     "execute",
     "execute_in_slices",
+    "fair_value_share",
     "opening_state",
     "reserve_deposit",
     "reserve_deposits",
+    "retained_position",
+    "retained_shares",
     "sources_and_uses",
 ]

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pooling.engine.deal.classes import AccrualNote, FloatingCoupon, InterestOnly, SimpleCoupon, StepCoupon, TriggeredCoupon
+from pooling.engine.deal.classes import (
+    AccrualNote,
+    FloatingCoupon,
+    InterestOnly,
+    SimpleCoupon,
+    StepCoupon,
+    TriggeredCoupon,
+)
 from pooling.engine.deal.features import (
     AnnualPercentageFee,
     DatedFee,
@@ -36,6 +43,8 @@ class Accruals:
         self.run, self.spec, self.calendar = run, run.spec, run.program.calendar
         conventions = self.spec.conventions
         self.day_count = conventions.interest_day_count
+        # compile_deal has refused a class without coupon.
+        self.coupons = [tranche.coupon for tranche in self.spec.tranches if tranche.coupon is not None]
         self.compound = conventions.shortfall_interest == "note_rate"
         ends = self.calendar.nominal if conventions.accrual_dates == "unadjusted" else self.calendar.dates
         self.starts = (self.calendar.closing, *ends[:-1])
@@ -74,8 +83,7 @@ class Accruals:
 
     def coupon_rate(self, k: int) -> FloatArray | float:
         """Annual rate of class k in the period."""
-        coupon = self.spec.tranches[k].coupon
-        assert coupon is not None  # compile_deal refuses an unsolved class
+        coupon = self.coupons[k]
         if isinstance(coupon, TriggeredCoupon):
             holds = self.run.holds(self.spec.formulas[f"tranches[{k}].coupon.when"])
             before, after = self.rate(coupon.before), self.rate(coupon.after)
@@ -128,7 +136,7 @@ class Accruals:
         new_year = (months - 1) // MONTHS_A_YEAR != (months - self.spec.months_between - 1) // MONTHS_A_YEAR
         failure = run.stress.servicer_default
         step_up = 1.0 + failure.fee_step_up if failure is not None and run.number >= failure.period else 1.0
-        for f, fee in enumerate(self.spec.fees):
+        for f in range(len(self.spec.fees)):
             if new_year:
                 run.fee_paid_in_year[f] = run.zero
             due = self._fee(f, step_up)
@@ -144,7 +152,9 @@ class Accruals:
         if isinstance(fee, FormulaFee):
             return np.maximum(run.evaluate(self.spec.formulas[f"fees[{f}].amount"]), 0.0)
         if isinstance(fee, PerLoanFee):
-            return run.arithmetic.born(run.pool(WHOLE_POOL, "count") * (fee.amount_per_loan / CENTS * run.arithmetic.scale))
+            return run.arithmetic.born(
+                run.pool(WHOLE_POOL, "count") * (fee.amount_per_loan / CENTS * run.arithmetic.scale)
+            )
         return np.full(run.width, self._cents(f) / CENTS * run.arithmetic.scale)
 
     def _cents(self, f: int) -> int:
@@ -157,8 +167,8 @@ class Accruals:
         if isinstance(fee, OneOffFee):
             falls = number == 1 if fee.due is None else before < fee.due <= day
             return fee.amount if falls else 0
-        assert isinstance(fee, DatedFee)
-        return sum(part.amount for part in fee.amounts if before < part.date <= day)
+        amounts = fee.amounts if isinstance(fee, DatedFee) else ()
+        return sum(part.amount for part in amounts if before < part.date <= day)
 
     def _transition(self, cost: float) -> None:
         """The cost of a new servicer is taken from collections before anything else is paid."""

@@ -1,6 +1,7 @@
 """The two arithmetics that share one program: float64 currency units, and whole cents held exactly in float64.
 
-A whole number below 2^53 is exact in float64, so both run the same code; whole cents differ only where an amount is born
+A whole number below 2^53 is exact in float64, so both run the same code; whole cents differ only where an amount is
+born
 (rounded by the named rule) or divided (largest remainders).
 """
 
@@ -57,7 +58,8 @@ class Arithmetic:
 
     @staticmethod
     def _largest_remainders(shares: list[FloatArray], total: FloatArray) -> list[FloatArray]:
-        """Whole cents that add up to `total`: the missing cents go to the largest fractions, the earlier payee on ties."""
+        """Whole cents that add up to `total`: the missing cents go to the largest fractions, the earlier payee on
+        ties."""
         exact = np.stack(shares)
         # A product a hair below a whole number is that number: otherwise a full share would lose a cent to noise.
         floor = np.floor(exact + 1e-6)

@@ -1,4 +1,5 @@
-"""The pool's flows and stocks as the waterfall sees them: by payment date, in the units of the run, a slice of scenarios."""
+"""The pool's flows and stocks as the waterfall sees them: by payment date, in the units of the run, a slice of
+scenarios."""
 
 from __future__ import annotations
 
@@ -114,7 +115,8 @@ class Collateral:
             return np.divide(late, balance, out=np.zeros_like(balance), where=balance > 0.0)
         if key in ("cumulative_loss", "cumulative_default"):
             flow = self.quantity(group, "loss" if key == "cumulative_loss" else "default")
-            # Added one after another from the state on, so that a restarted run adds the same numbers in the same order.
+            # Added one after another from the state on, so that a restarted run adds the same numbers in the same
+            # order.
             return np.cumsum(np.concatenate([self._before(key, group)[None, :], flow]), axis=0)[1:]
         return self._plain(key)(group)
 
@@ -127,7 +129,9 @@ class Collateral:
             "interest": lambda group: self.source("interest", group),
             "recovery": lambda group: self.source("recovery", group),
             "principal": lambda group: self.source("scheduled_principal", group) + self.source("prepayment", group),
-            "collections": lambda group: sum((self.source(name, group) for name in SOURCES[1:]), self.source("interest", group)),
+            "collections": lambda group: sum(
+                (self.source(name, group) for name in SOURCES[1:]), self.source("interest", group)
+            ),
             "default": lambda group: self._scaled(self._flow(self._of(flows.default, group))),
             "charge_off": lambda group: self._scaled(self._flow(self._of(flows.charge_off, group))),
             "loss": lambda group: self.quantity(group, "charge_off") - self.quantity(group, "recovery"),
@@ -160,7 +164,8 @@ class Collateral:
         return self._scaled(np.broadcast_to(chosen, (self.width,)))
 
     def cumulative(self, key: str, group: str, t: int) -> FloatArray:
-        """(S,) of quantity(group, key) on one date, for "cumulative_loss" or "cumulative_default", without the others."""
+        """(S,) of quantity(group, key) on one date, for "cumulative_loss" or "cumulative_default", without the
+        others."""
         flow = self.quantity(group, "loss" if key == "cumulative_loss" else "default")
         return np.add.reduce(np.concatenate([self._before(key, group)[None, :], flow[: t + 1]]), axis=0)
 

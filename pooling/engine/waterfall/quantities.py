@@ -113,7 +113,7 @@ class Reader:
         ways: dict[str, Callable[[], Any]] = {
             "number": lambda: float(run.number),
             "date": lambda: float(run.ordinal[run.number - 1]),
-            "is_final": lambda: run.final,
+            "is_final": lambda: run.ending,
             "year_fraction": lambda: run.accruals.fraction(None),
         }
         return ways[key]

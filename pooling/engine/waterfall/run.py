@@ -26,7 +26,8 @@ Truth = NDArray[np.bool_] | bool
 
 
 class Run:
-    """One slice of scenarios on its way through the dates. Lists hold one (S,) array for each class, fee, account, ..."""
+    """One slice of scenarios on its way through the dates. Lists hold one (S,) array for each class, fee, account,
+    ..."""
 
     def __init__(
         self,
@@ -62,8 +63,12 @@ class Run:
         self.conditions = [self.spec.formulas[f"triggers[{i}].condition"] for i in range(len(self.spec.triggers))]
         self.notes = [k for k, part in enumerate(self.spec.tranches) if not isinstance(part, InterestOnly)]
         self.capitalises = [
-            k for k, part in enumerate(self.spec.tranches) if isinstance(part, AccrualNote) or part.deferral == "capitalised"
+            k
+            for k, part in enumerate(self.spec.tranches)
+            if isinstance(part, AccrualNote) or part.deferral == "capitalised"
         ]
+        into = program.spec.deficiency.into if program.spec.deficiency else program.account_names[0]
+        self.deficiency_into = program.account_names.index(into)
         self.error, self.accruing = 0.0, False
 
     def _take(self, state: DealState, part: slice) -> None:
@@ -116,14 +121,13 @@ class Run:
             return self.pool(group, "opening_balance") / self.collateral.initial(group)
         value = self.collateral.quantity(group, key)[self.t]
         if self.bought is not None and group == WHOLE_POOL:
-            value = self._with_bought(key, value)
+            value = self._with_bought(key, value, self.bought)
         if self.to_call and not key.startswith("cumulative"):
             value = np.where(self.called_before, 0.0, value)
         return value
 
-    def _with_bought(self, key: str, value: FloatArray) -> FloatArray:
-        assert self.bought is not None
-        column = dict(zip(BOUGHT, self.bought[:, self.t], strict=True))
+    def _with_bought(self, key: str, value: FloatArray, bought: FloatArray) -> FloatArray:
+        column = dict(zip(BOUGHT, bought[:, self.t], strict=True))
         if key in ("interest", "principal", "recovery", "balance", "default", "charge_off"):
             return value + column[key]
         if key == "performing":
@@ -131,7 +135,7 @@ class Run:
         if key == "collections":
             return value + column["interest"] + column["principal"] + column["recovery"]
         if key == "opening_balance":
-            return value + (self.bought[3, self.t - 1] if self.t else self.zero)
+            return value + (bought[3, self.t - 1] if self.t else self.zero)
         if key == "factor":
             return value + column["balance"] / self.collateral.initial(WHOLE_POOL)
         if key == "loss":
@@ -165,7 +169,9 @@ class Run:
         self.drawn_now, self.outflow = self.zero, self.zero
         self.line_amount: dict[int, FloatArray] = {}
         self.line_limit: dict[int, FloatArray] = {}
+        self.line_when: dict[int, Truth] = {}
         self.called_now: Truth = False
+        self.ending: Truth = self.final
         self._collect()
         self.accruing = True
         self.accruals.on_date()
@@ -174,7 +180,8 @@ class Run:
         self._test([i for i, trigger in enumerate(self.spec.triggers) if trigger.tested == "opening"])
         self._revolve()
         self._call()
-        self.ending: Truth = self.final if self.called_now is False else (self.called_now | self.final)
+        if self.called_now is not False:
+            self.ending = self.called_now | self.final
         self._fix_principal()
         self._branch()
 
@@ -288,7 +295,7 @@ class Run:
         allowed &= price + sum_of(self.accounts) >= needed
         if not allowed.any():
             return
-        for k, extra in enumerate(premium):
+        for k, extra in zip(self.notes, premium, strict=False):
             self.interest_shortfall[k] = self.interest_shortfall[k] + np.where(allowed, extra, 0.0)
             self.interest_accrued[k] = self.interest_accrued[k] + np.where(allowed, extra, 0.0)
         self.receive(self.program.account_names.index(call.into), np.where(allowed, price, 0.0), "call")
@@ -306,7 +313,9 @@ class Run:
             due = np.clip(notes - (self.pool(WHOLE_POOL, "balance") - self.target_oc), 0.0, notes)
         if self.revolving is not False:
             due = np.where(self.revolving, 0.0, due)
-        self.principal_due = notes if self.ending is True else np.where(self.ending, notes, due) if self.ending is not False else due
+        self.principal_due = (
+            notes if self.ending is True else np.where(self.ending, notes, due) if self.ending is not False else due
+        )
 
     def _branch(self) -> None:
         """Which order of payments holds: the first alternative whose condition does, else the main one."""
@@ -329,7 +338,9 @@ class Run:
                 self.interest_shortfall[k] = self.zero
         for i, ledger in enumerate(self.spec.ledgers):
             if ledger.tranche is not None:
-                self.deficiency[i] = np.minimum(self.deficiency[i], self.balance[self.program.names.index(ledger.tranche)])
+                self.deficiency[i] = np.minimum(
+                    self.deficiency[i], self.balance[self.program.names.index(ledger.tranche)]
+                )
         if self.called_now is not False:
             self.called_before = self.called_before | self.called_now
         gap = sum_of(self.opening_cash) + self.inflow + self.drawn_now - self.outflow
@@ -361,7 +372,6 @@ class Run:
     def planned(self, k: int) -> FloatArray | float:
         """Planned balance of class k after this date, in units."""
         tranche = self.spec.tranches[k]
-        assert isinstance(tranche, PlannedNote)
-        row = self.number - 1
-        cents = tranche.planned_balances[row] if row < len(tranche.planned_balances) else 0
+        row, planned = self.number - 1, tranche.planned_balances if isinstance(tranche, PlannedNote) else ()
+        cents = planned[row] if row < len(planned) else 0
         return cents / 100.0 * self.arithmetic.scale

@@ -22,7 +22,10 @@ def pay(run: Run, step: Step) -> None:
     """Carry out one step where its order of payments and its condition hold."""
     mask: Truth = run.branch[step.branch]
     if step.when is not None:
-        mask = np.logical_and(mask, run.holds(step.when))
+        # Looked at once for the whole line: paying its first payee must not change whether the second is paid.
+        if step.first or step.line not in run.line_when:
+            run.line_when[step.line] = run.holds(step.when)
+        mask = np.logical_and(mask, run.line_when[step.line])
     if mask is False or (mask is not True and not np.any(mask)):
         return
     if mask is not True and np.all(mask):
@@ -141,7 +144,8 @@ def _pay_principal(run: Run, step: Step, mask: Truth) -> None:
 
 
 def _budget(run: Run, step: Step) -> FloatArray:
-    """Principal that the step may pay: its own amount, shared by the line, or what is left of the deal's principal due."""
+    """Principal that the step may pay: its own amount, shared by the line, or what is left of the deal's principal
+    due."""
     if step.amount is None:
         return run.principal_due
     if step.first or step.line not in run.line_amount:
@@ -170,13 +174,14 @@ def _pay_reserve(run: Run, step: Step, mask: Truth) -> None:
 
 
 def _pay_deficiency(run: Run, step: Step, mask: Truth) -> None:
-    assert run.spec.deficiency is not None
     paid, left = _settle(run, step, [run.deficiency[i] for i in step.targets], mask)
-    into = run.program.account_names.index(run.spec.deficiency.into)
+    into = run.deficiency_into
     for i, amount, rest in zip(step.targets, paid, left, strict=True):
         run.deficiency[i] = rest
         run.accounts[into] = run.accounts[into] + amount
-        run.principal_due = np.minimum(run.principal_due + amount, run.notes_balance) if _adds(run) else run.principal_due
+        run.principal_due = (
+            np.minimum(run.principal_due + amount, run.notes_balance) if _adds(run) else run.principal_due
+        )
 
 
 def _adds(run: Run) -> bool:
@@ -213,7 +218,8 @@ def _pay_transfer(run: Run, step: Step, mask: Truth) -> None:
 
 
 def _pay_purchase(run: Run, step: Step, mask: Truth) -> None:
-    """Buy collateral with what the accounts hold, at the price of the revolving period; it pays from the next date on."""
+    """Buy collateral with what the accounts hold, at the price of the revolving period; it pays from the next date
+    on."""
     if run.revolving is False or run.spec.revolving is None:
         return
     if run.bought is None or run.replacement is None:
@@ -257,4 +263,3 @@ _PAY: dict[str, Callable[[Run, Step, Truth], None]] = {
     "test": _test,
     "residual": _pay_residual,
 }
-

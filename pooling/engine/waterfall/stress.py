@@ -12,9 +12,12 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ServicerDefault:
-    """The servicer fails. period: number of the first payment date it touches. transition_cost: currency units, paid from
-    collections before everything else. fee_step_up: relative rise of the annual percentage fees from then on (0.5: half as
-    much again). collection_dip: fraction of collections missing on each of dip_periods dates; recovered: the missing cash
+    """The servicer fails. period: number of the first payment date it touches. transition_cost: currency units, paid
+    from
+    collections before everything else. fee_step_up: relative rise of the annual percentage fees from then on (0.5:
+    half as
+    much again). collection_dip: fraction of collections missing on each of dip_periods dates; recovered: the missing
+    cash
     arrives on the date after the dip, else it is lost.
     """
 
@@ -30,7 +33,8 @@ class ServicerDefault:
 class StructuralStress:
     """servicer_default: or None. commingling_period, commingling_share: the fraction of that date's collections that is
     lost in the servicer's own estate. dilution: fraction of every date's collections that credit notes take away.
-    set_off_period, set_off_share: the fraction of that date's collections that borrowers set off against claims of their
+    set_off_period, set_off_share: the fraction of that date's collections that borrowers set off against claims of
+    their
     own. hedge_loss_period: from this date on no hedge pays or is paid, its counterparty being gone.
 
     Raises ValueError naming the field.
@@ -64,13 +68,17 @@ class StructuralStress:
     def factors(self, periods: int) -> FloatArray:
         """(P,) fraction of each date's collections that arrives, before what a dip hands on to a later date."""
         factor = np.full(periods, 1.0 - self.dilution)
-        for period, share in ((self.commingling_period, self.commingling_share), (self.set_off_period, self.set_off_share)):
+        for period, share in (
+            (self.commingling_period, self.commingling_share),
+            (self.set_off_period, self.set_off_share),
+        ):
             if period is not None and period <= periods:
                 factor[period - 1] *= 1.0 - share
         return factor
 
     def stressed(self, collections: FloatArray, first: int, periods: int) -> FloatArray:
-        """Collections (T, S) of the dates first + 1 .. first + T as they reach the deal; periods: dates up to legal final."""
+        """Collections (T, S) of the dates first + 1 .. first + T as they reach the deal; periods: dates up to legal
+        final."""
         result = collections * self.factors(periods)[first : first + len(collections), None]
         failure = self.servicer_default
         if failure is None or not failure.collection_dip or not failure.dip_periods:
