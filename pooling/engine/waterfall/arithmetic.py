@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
+TIE_NOISE = 2e-15  # relative to the amount, at least of a cent: some ten units in the last place
 CRUMB = 0.005  # half a cent: a note is never left with less, which would be rounding error posing as debt
 
 Mode = Literal["float64", "cents"]
@@ -36,9 +37,12 @@ class Arithmetic:
         """A new amount, in units; rounded to whole cents in that mode."""
         if self.mode == "float64":
             return amount
-        if self.rounding == "HALF_EVEN":
-            return np.rint(amount)
-        return np.floor(amount + 0.5)
+        # A product of rates is off by a few units in its last place: what lies that near to half a cent is half a cent.
+        noise = np.maximum(np.abs(amount) * TIE_NOISE, TIE_NOISE)
+        below = np.floor(amount)
+        tie = np.abs(amount - below - 0.5) <= noise
+        up = below + 1.0 if self.rounding == "HALF_UP" else below + below % 2.0
+        return np.where(tie, up, np.floor(amount + 0.5))
 
     def share(self, dues: list[FloatArray], cash: FloatArray) -> tuple[list[FloatArray], list[FloatArray]]:
         """What `cash` pays of `dues`, in proportion, and what is left of each.
