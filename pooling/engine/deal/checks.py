@@ -12,7 +12,7 @@ from pooling.engine.deal.checks_waterfall import check_waterfalls
 from pooling.engine.deal.errors import SpecError, suggestion
 from pooling.engine.deal.features import CollectionAccount, ReserveAccount
 from pooling.engine.deal.quantities import written_formulas
-from pooling.engine.deal.rules import SOURCES, CollectionRule
+from pooling.engine.deal.rules import SOURCES, CollectionRule, WaterfallStep
 
 if TYPE_CHECKING:
     from pooling.engine.deal.spec import DealSpec
@@ -105,7 +105,7 @@ def collection_map(spec: DealSpec) -> dict[tuple[str, str], str]:
         if (rule.source, rule.group) in rules:
             raise SpecError(f"collections[{i}]", f"{rule.source} of {_group(rule.group)} is already collected")
         rules[rule.source, rule.group] = rule.into
-    result = {}
+    result: dict[tuple[str, str], str] = {}
     for group in [part.name for part in spec.collateral] or [""]:
         for source in SOURCES:
             keys = [(source, group), ("all", group), (source, None), ("all", None)]
@@ -192,7 +192,7 @@ def _check_trigger_order(spec: DealSpec) -> None:
                 raise SpecError(written.path, f"trigger[{name}] is read before it is set: {how}")
 
 
-def _waterfalls(spec: DealSpec) -> Iterator[tuple[str, tuple]]:  # type: ignore[type-arg]
+def _waterfalls(spec: DealSpec) -> Iterator[tuple[str, tuple[WaterfallStep, ...]]]:
     yield "waterfall", spec.waterfall
     for i, alternative in enumerate(spec.alternatives):
         yield f"alternatives[{i}].waterfall", alternative.waterfall

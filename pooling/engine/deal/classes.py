@@ -81,11 +81,11 @@ Coupon = float | FloatingCoupon | StepCoupon | TriggeredCoupon
 
 
 @dataclass(frozen=True)
-class Note:
-    """A class of notes. balance and coupon are null until sizing and pricing have solved them."""
+class PrincipalClass:
+    """What all classes with a balance have in common."""
 
     name: str = spec_field("Name of the class, unique in the deal.", pattern=NAME)
-    kind: Literal["note"] = spec_field("Notes that pay interest and principal.")
+    kind: str = spec_field("Kind of class.")
     balance: int | None = spec_field("Cents at closing; null: to be solved.", low=0, high=MAX_CENTS, default=None)
     coupon: float | FloatingCoupon | StepCoupon | TriggeredCoupon | None = spec_field(
         "Annual fraction, or an object (floating, step, triggered); null: to be solved.",
@@ -113,7 +113,14 @@ class Note:
 
 
 @dataclass(frozen=True)
-class AccrualNote(Note):
+class Note(PrincipalClass):
+    """A class of notes. balance and coupon are null until sizing and pricing have solved them."""
+
+    kind: Literal["note"] = spec_field("Notes that pay interest and principal.")
+
+
+@dataclass(frozen=True)
+class AccrualNote(PrincipalClass):
     """A class whose interest is added to its balance instead of being paid (a Z class), while a condition holds."""
 
     kind: Literal["accrual"] = spec_field("Notes whose interest accretes.")
@@ -124,7 +131,7 @@ class AccrualNote(Note):
 
 
 @dataclass(frozen=True)
-class PlannedNote(Note):
+class PlannedNote(PrincipalClass):
     """A planned amortisation class: its schedule of balances, to which principal is paid first."""
 
     kind: Literal["planned"] = spec_field("Notes with a schedule of balances.")

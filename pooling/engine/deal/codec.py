@@ -197,7 +197,7 @@ def _check_text(value: Any, path: str) -> None:
 
 def _decode_union(options: tuple[Any, ...], value: Any, path: str) -> Any:
     """Pick the dataclass by its literal `kind`; a plain value is taken where the union holds its scalar type."""
-    objects = tuple(option for option in options if dataclasses.is_dataclass(option))
+    objects: tuple[Any, ...] = tuple(option for option in options if dataclasses.is_dataclass(option))
     plain = tuple(option for option in options if not dataclasses.is_dataclass(option))
     if not isinstance(value, Mapping):
         if plain:

@@ -54,8 +54,6 @@ from pooling.engine.deal.rules import (
 )
 from pooling.engine.deal.schema import schema_of
 
-SCHEMA_VERSION = 2
-
 
 @dataclass(frozen=True)
 class DealSpec:

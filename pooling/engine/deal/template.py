@@ -9,7 +9,7 @@ from pooling.engine.deal.codec import decode
 from pooling.engine.deal.features import AnnualPercentageFee, CollectionAccount, ReserveAccount
 from pooling.engine.deal.parts import Conventions, Dates, Overcollateralisation, Residual
 from pooling.engine.deal.rules import CollectionRule, WaterfallStep
-from pooling.engine.deal.spec import SCHEMA_VERSION, DealSpec
+from pooling.engine.deal.spec import DealSpec
 
 TARGET_GRADES = {
     "A": "AA",
@@ -38,21 +38,18 @@ def default_template(
 
     Raises SpecError naming the date at fault.
     """
-    given = {
-        "cut_off": cut_off,
-        "closing": closing,
-        "first_payment": first_payment,
-        "legal_final": legal_final,
-    }
-    dates = {
-        key: decode(dt.date, value, f"dates.{key}") if isinstance(value, str) else value for key, value in given.items()
-    }
+    given = Dates(
+        cut_off=_day("cut_off", cut_off),
+        closing=_day("closing", closing),
+        first_payment=_day("first_payment", first_payment),
+        legal_final=_day("legal_final", legal_final),
+    )
     classes = tuple(TARGET_GRADES)
     return DealSpec(
-        schema_version=SCHEMA_VERSION,
+        schema_version=2,
         name=name,
         currency=currency,
-        dates=Dates(**dates),
+        dates=given,
         payment_frequency="monthly",
         tranches=tuple(
             Note(name=key, kind="note", target_grade=grade, interest_deferrable=key != classes[0])
@@ -88,6 +85,11 @@ def default_template(
         ),
         closing_expenses=0,
     )
+
+
+def _day(key: str, value: dt.date | str) -> dt.date:
+    day: dt.date = decode(dt.date, value, f"dates.{key}") if isinstance(value, str) else value
+    return day
 
 
 def _order_of_payments(classes: tuple[str, ...]) -> tuple[WaterfallStep, ...]:

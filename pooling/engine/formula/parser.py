@@ -317,7 +317,7 @@ class _Parser:
         kind = self._all_same(token, parts)
         if kind is Kind.BOOL or (kind is Kind.DATE and name in ("abs", "floor")):
             raise fault(token.at, f"{name} works on amounts and numbers, not on {_a(kind)}")
-        calls = {
+        calls: dict[str, Callable[..., Any]] = {
             "min": nodes.least,
             "max": nodes.greatest,
             "abs": np.abs,

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from pooling.engine.calendars import payment_dates
-from pooling.engine.daycount import year_fraction
+from pooling.engine.daycount import DayCount, year_fraction
 from pooling.engine.deal import DealSpec, SpecError
 from pooling.engine.deal.checks import collection_map
 from pooling.engine.deal.features import ReserveAccount
 from pooling.engine.deal.rules import WaterfallStep
-from pooling.engine.waterfall.program import Calendar, LedgerLine, Program, Step
+from pooling.engine.waterfall.program import Calendar, FloatArray, LedgerLine, Program, Step
 
 CENTS = 100.0
 POOL = "pool"
@@ -67,11 +67,10 @@ def calendar_of(spec: DealSpec) -> Calendar:
         dates.first_payment, dates.legal_final, spec.months_between, conventions.business_day_rule, conventions.calendar
     )
     ends = nominal if conventions.accrual_dates == "unadjusted" else adjusted
-    counts = {conventions.interest_day_count}
-    counts |= {part.day_count for part in spec.tranches if part.day_count is not None}
-    counts |= {part.day_count for part in (*spec.fees, *spec.hedges) if getattr(part, "day_count", None) is not None}
+    given = [getattr(part, "day_count", None) for part in (*spec.tranches, *spec.fees, *spec.hedges)]
+    counts: set[DayCount] = {conventions.interest_day_count, *(count for count in given if count is not None)}
     starts = (dates.closing, *ends[:-1])
-    fractions = {
+    fractions: dict[str, FloatArray] = {
         count: np.array([year_fraction(a, b, count) for a, b in zip(starts, ends, strict=True)]) for count in counts
     }
     first = dates.first_collection_months or spec.months_between

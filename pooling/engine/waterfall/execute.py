@@ -17,7 +17,7 @@ from pooling.engine.flows import PoolFlows
 from pooling.engine.waterfall.arithmetic import CRUMB, Arithmetic, Mode
 from pooling.engine.waterfall.collateral import BOUGHT, Collateral
 from pooling.engine.waterfall.program import STATE_AXES, DealFlows, DealState, Ledger, Program
-from pooling.engine.waterfall.run import Run
+from pooling.engine.waterfall.run import Options, Run
 from pooling.engine.waterfall.steps import pay
 from pooling.engine.waterfall.stress import StructuralStress
 
@@ -64,25 +64,25 @@ def execute(
     """
     start = _check(program, flows, state)
     arithmetic = Arithmetic(mode, program.spec.conventions.rounding)
-    given = {
-        "rates": _rates(program, flows, rates or {}),
-        "forced": _forced(program, forced or {}),
-        "stress": stress or StructuralStress(),
-        "to_call": to_call,
-        "ends": ends,
-    }
+    options = Options(
+        rates=_rates(program, flows, rates or {}),
+        forced=_forced(program, forced or {}),
+        stress=stress or StructuralStress(),
+        to_call=to_call,
+        ends=ends,
+    )
     unit = _replacement(program, replacement, flows.scenarios)
     kept = {start.period + number for number in keep_states}
     record = _Record(program, _periods(program, flows, start), flows.scenarios, arithmetic, ledger)
     for first in range(0, flows.scenarios, CHUNK):
         part = slice(first, min(first + CHUNK, flows.scenarios))
-        collateral = Collateral(program, flows, start, part, arithmetic, given["stress"])
+        collateral = Collateral(program, flows, start, part, arithmetic, options.stress)
         run = Run(
             program,
             collateral,
             start,
             arithmetic,
-            **(given | {"rates": {name: _columns(rate, part) for name, rate in given["rates"].items()}}),
+            options.of(part),
             ledger=None if record.ledger is None else record.ledger[:, :, part],
             replacement=None if unit is None else _columns(unit, part),
         )

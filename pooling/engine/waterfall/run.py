@@ -6,6 +6,7 @@ The payments themselves are in steps.py. Amounts are in the units of the run's a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,48 @@ from pooling.engine.waterfall.quantities import Reader
 from pooling.engine.waterfall.stress import StructuralStress
 
 FloatArray = NDArray[np.float64]
-Truth = NDArray[np.bool_] | bool
+BoolArray = NDArray[np.bool_]
+Truth = BoolArray | bool
+
+
+@dataclass(frozen=True)
+class Options:
+    """What execute() was asked for, checked; see there."""
+
+    rates: Mapping[str, FloatArray]
+    forced: Mapping[str, bool]
+    stress: StructuralStress
+    to_call: bool
+    ends: bool
+
+    def of(self, part: slice) -> Options:
+        """The same for a slice of the scenarios."""
+        shared = {name: rate for name, rate in self.rates.items() if rate.ndim < 2 or rate.shape[-1] == 1}
+        return replace(self, rates=shared | {n: rate[:, part] for n, rate in self.rates.items() if n not in shared})
 
 
 class Run:
     """One slice of scenarios on its way through the dates. Lists hold one (S,) array for each class, fee, account,
     ..."""
+
+    balance: list[FloatArray]
+    interest_shortfall: list[FloatArray]
+    fee_shortfall: list[FloatArray]
+    fee_paid_in_year: list[FloatArray]
+    accounts: list[FloatArray]
+    deficiency: list[FloatArray]
+    drawn: list[FloatArray]
+    facility_due: list[FloatArray]
+    hedge_due: list[FloatArray]
+    bad_dates: list[FloatArray]
+    good_dates: list[FloatArray]
+    breached: list[BoolArray]
+    called: FloatArray
+    amortising: FloatArray
+    # Set by the accruals of each date.
+    interest_accrued: list[FloatArray]
+    period_rate: list[FloatArray | float]
+    commitment: list[FloatArray]
 
     def __init__(
         self,
@@ -35,20 +72,16 @@ class Run:
         collateral: Collateral,
         state: DealState,
         arithmetic: Arithmetic,
+        options: Options,
         *,
-        rates: Mapping[str, FloatArray],
-        forced: Mapping[str, bool],
-        stress: StructuralStress,
-        to_call: bool,
-        ends: bool,
         ledger: NDArray[Any] | None,
         replacement: FloatArray | None,
     ) -> None:
         self.program, self.spec, self.collateral, self.arithmetic = program, program.spec, collateral, arithmetic
         self.width, self.periods, self.first = collateral.width, collateral.periods, state.period
-        self.rates, self.forced, self.stress = rates, forced, stress
-        self.to_call = to_call and program.spec.call is not None
-        self.ends, self.ledger, self.replacement = ends, ledger, replacement
+        self.rates, self.forced, self.stress, self.ends = options.rates, options.forced, options.stress, options.ends
+        self.to_call = options.to_call and program.spec.call is not None
+        self.ledger, self.replacement = ledger, replacement
         self.zero = np.zeros(self.width)
         self.ordinal = [day.toordinal() for day in program.calendar.dates]
         self._take(state, collateral.part)
@@ -82,9 +115,9 @@ class Run:
             if name not in flags and scale != 1.0:
                 column = np.rint(column * scale)
             setattr(self, name, list(column) if axis else column)
-        self.breached: list[FloatArray] = [flag > 0 for flag in self.breached]  # type: ignore[has-type]
-        self.called_before = self.called > 0  # type: ignore[has-type]
-        self.over = self.amortising > 0  # type: ignore[has-type]
+        self.breached = [flag > 0 for flag in self.breached]
+        self.called_before: BoolArray = self.called > 0
+        self.over: BoolArray = self.amortising > 0
         self.bought = np.zeros((len(BOUGHT), self.periods + 1, self.width)) if self.replacement is not None else None
         if self.bought is not None and state.bought is not None:
             kept = state.bought[:, : self.periods, part if state.bought.shape[-1] > 1 else slice(None)]
