@@ -97,6 +97,46 @@ def execute(
     return record.result(start, flows, ends)
 
 
+def single_run(
+    program: Program,
+    flows: PoolFlows,
+    scenario: int = 0,
+    *,
+    state: DealState | None = None,
+    mode: Mode = "float64",
+    rates: Mapping[str, ArrayLike] | None = None,
+    replacement: PoolFlows | None = None,
+    forced: Mapping[str, bool] | None = None,
+    stress: StructuralStress | None = None,
+    to_call: bool = True,
+    ends: bool = True,
+) -> Run:
+    """One scenario ready to be run step by step, with a ledger of its own: what explain() looks into. Arguments and
+    errors
+    as execute(); the scenario is the column of the flows."""
+    start = _check(program, flows, state)
+    arithmetic = Arithmetic(mode, program.spec.conventions.rounding)
+    options = Options(
+        rates=_rates(program, flows, rates or {}),
+        forced=_forced(program, forced or {}),
+        stress=stress or StructuralStress(),
+        to_call=to_call,
+        ends=ends,
+    )
+    part = slice(scenario, scenario + 1)
+    unit = _replacement(program, replacement, flows.scenarios)
+    collateral = Collateral(program, flows, start, part, arithmetic, options.stress)
+    return Run(
+        program,
+        collateral,
+        start,
+        arithmetic,
+        options.of(part),
+        ledger=np.zeros((len(program.lines), collateral.periods, 1)),
+        replacement=None if unit is None else _columns(unit, part),
+    )
+
+
 def _periods(program: Program, flows: PoolFlows, start: DealState) -> int:
     """Payment dates that the flows reach."""
     return Collateral(
