@@ -14,7 +14,10 @@ import pytest
 from django.urls import resolve
 from graphql import build_schema, parse, validate
 
+from pooling.deals import template, template_names, template_title
 from pooling.engine.deal import DealSpec, SpecError, default_template
+from pooling.engine.deal.quantities import quantity_kinds
+from pooling.engine.deal.schema import published
 from rating.engine import curves
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +84,40 @@ def test_every_kind_of_block_of_the_deal_language_is_run() -> None:
     assert len(REFUSALS) >= 5
 
 
-@pytest.mark.parametrize("name", ["docs/deal-language.md", "docs/rating-methodology.md"])
+def general(name: str) -> str:
+    """A quantity without the names of one deal: class[A].factor is class[].factor; a group's figures are the pool's."""
+    name = re.sub(r"\[[^\]]*\]", "[]", name)
+    return name.replace("pool[].", "pool.")
+
+
+def test_the_table_lists_the_quantities_that_formulas_may_read_and_no_other() -> None:
+    rows = re.findall(r"^\| `([a-z]+[\[.][^`|]+)` \| ([^|]+) \|", text_of("docs/deal-language.md"), re.MULTILINE)
+    listed = [(general(name), kind) for name, kind in rows]
+    known = {
+        (general(name), kind.value)
+        for template_name in template_names()
+        for name, kind in quantity_kinds(template(template_name)).items()
+    }
+
+    assert len(listed) == len(set(listed))
+    assert set(listed) == known | {("defined[]", "as its formula")}
+
+
+def test_the_schema_that_is_published_is_that_of_the_code() -> None:
+    mend = "write pooling.engine.deal.schema.published(DealSpec) to docs/deal.schema.json"
+    assert text_of("docs/deal.schema.json") == published(DealSpec), mend
+
+
+def test_every_template_has_its_section_with_its_title() -> None:
+    text = text_of("docs/deal-templates.md")
+    sections = re.findall(r"^## `([a-z-]+)`\n\n(.*?)\n\n", text, re.MULTILINE | re.DOTALL)
+
+    assert [name for name, _ in sections] == sorted(template_names())
+    for name, first in sections:
+        assert first.replace("\n", " ").startswith(template_title(name) + ".")
+
+
+@pytest.mark.parametrize("name", ["docs/deal-language.md", "docs/deal-templates.md", "docs/rating-methodology.md"])
 def test_python_examples_print_what_stands_below_them(name: str) -> None:
     names: dict[str, Any] = {"text": WHOLE}
     examples = "\n".join(text for language, _, text in blocks(name) if language == "pycon")

@@ -22,8 +22,9 @@ from tests.engine.deal_builders import CUTOFF, CUTOFF_CENTS, random_flows, slice
 CENT = 0.01
 ROUNDING = 1e-6  # currency units on a million: a few thousand float64 operations
 
-FIXED_FEE = {"name": "trustee", "kind": "fixed", "amount_per_month": 50_000}
-PERCENT_FEE = {"name": "servicing", "kind": "annual_percentage", "rate": 0.01, "base": "pool_balance"}
+FIXED_FEE = {"name": "trustee", "kind": "recurring", "amount": 50_000}
+PERCENT_FEE = {"name": "servicing", "kind": "annual_percentage", "rate": 0.01, "base": "pool.balance"}
+COLLECTION = {"name": "collection", "kind": "collection"}
 ORDERS: dict[str, list[dict[str, Any]]] = {
     "interest first": [
         {"pay": "fee", "to": ["servicing", "trustee"]},
@@ -54,12 +55,15 @@ def deals(draw: st.DrawFn) -> DealSpec:
     has_reserve = draw(st.booleans())
     reserve = {
         "name": "reserve",
-        "initial_share_of_cutoff_balance": draw(share),
-        "target_share_of_cutoff_balance": draw(share),
-        "floor_share_of_cutoff_balance": draw(share),
-        "covers": draw(st.lists(st.sampled_from(["fees", "interest", "principal_at_final"]), unique=True)),
+        "kind": "reserve",
+        "initial": f"{draw(share):.9f} * pool.initial_balance",
+        "target": f"{draw(share):.9f} * pool.initial_balance",
+        "excess": "released",
+        "release": draw(st.sampled_from(["notes_repaid", "final"])),
     }
+    covers = draw(st.lists(st.sampled_from(["fee", "interest", "principal"]), unique=True)) if has_reserve else []
     tail = [{"pay": "reserve", "to": ["reserve"]}] if has_reserve else []
+    oc = draw(st.none() | st.floats(0.0, 0.4))
     return solved(
         (
             draw(st.integers(0, 80)) * 10**6,
@@ -67,19 +71,24 @@ def deals(draw: st.DrawFn) -> DealSpec:
             draw(st.integers(0, 10)) * 10**6,
         ),
         fees=[PERCENT_FEE, FIXED_FEE],
-        reserve=reserve if has_reserve else None,
-        waterfall=[*ORDERS[draw(st.sampled_from(list(ORDERS)))], *tail, {"pay": "residual", "to": ["R"]}],
-        overcollateralisation={
-            "target_share_of_cutoff_balance": draw(st.none() | st.floats(0.0, 0.4)),
-            "floor_share_of_cutoff_balance": draw(st.floats(0.0, 0.1)),
-        },
-        conventions={
-            "event_order": "default_first",
-            "interest_day_count": "30/360",
-            "shortfall_interest": draw(st.sampled_from(["note_rate", "none"])),
-            "reserve_release": draw(st.sampled_from(["notes_repaid", "final"])),
-        },
+        accounts=[COLLECTION, reserve] if has_reserve else [COLLECTION],
+        waterfall=[
+            *(supported(step, covers) for step in ORDERS[draw(st.sampled_from(list(ORDERS)))]),
+            *tail,
+            {"pay": "residual", "to": ["R"]},
+        ],
+        overcollateralisation={"target": None if oc is None else f"{oc:.9f} * pool.initial_balance"},
+        conventions=solved().to_json()["conventions"]
+        | {"shortfall_interest": draw(st.sampled_from(["note_rate", "none"]))},
     )
+
+
+def supported(step: dict[str, Any], covers: list[str]) -> dict[str, Any]:
+    """The step, drawing on the reserve if it is covered; principal only at the final date."""
+    if step["pay"] not in covers:
+        return step
+    final = {"support_when": "period.is_final"} if step["pay"] == "principal" else {}
+    return step | {"support": ["reserve"]} | final
 
 
 stresses = st.sampled_from([0.0, 0.02, 0.08, 0.4])
@@ -90,7 +99,8 @@ steady = hypothesis_settings(max_examples=40, deadline=None)
 def arrays(result: DealFlows) -> dict[str, np.ndarray[Any, Any]]:
     """Every array with a scenario axis."""
     named = {f.name: getattr(result, f.name) for f in fields(result)}
-    return {n: a for n, a in named.items() if isinstance(a, np.ndarray) and n not in ("initial_balance", "coupon")}
+    apart = ("initial_balance", "coupon", "period_rate")
+    return {n: a for n, a in named.items() if isinstance(a, np.ndarray) and n not in apart}
 
 
 @steady
@@ -174,11 +184,11 @@ def test_permuting_scenarios_permutes_results_to_the_bit(seed: int, order: list[
 @given(spec=deals(), seed=seeds, stress=stresses, cut=st.integers(1, 17))
 def test_restart_equals_uninterrupted_run_to_the_bit(spec: DealSpec, seed: int, stress: float, cut: int) -> None:
     program, flows = compile_deal(spec, CUTOFF_CENTS), random_flows(seed, stress=stress)
-    whole = execute(program, flows)
+    whole = execute(program, flows, keep_states=(cut,))
 
     rest = execute(program, slice_flows(flows, slice(cut, None)), state=whole.state_after(cut))
 
-    assert rest.first_month == cut
+    assert rest.first_period == cut
     for name in (
         "balance",
         "interest",
@@ -328,7 +338,8 @@ def test_reserve_pays_interest_that_collections_cannot_and_is_refilled() -> None
 
 
 def test_missed_interest_is_carried_forward_with_interest() -> None:
-    spec = solved(reserve=None, waterfall=[s for s in solved().to_json()["waterfall"] if s["pay"] != "reserve"])
+    steps = [step | {"support": [], "support_when": None} for step in solved().to_json()["waterfall"]]
+    spec = solved(accounts=[COLLECTION], waterfall=[step for step in steps if step["pay"] != "reserve"])
     flows = random_flows(4, stress=0.0)
     silent = {
         name: getattr(flows, name).copy() for name in ("interest", "scheduled_principal", "prepayment", "recovery")
@@ -371,7 +382,7 @@ def test_what_cannot_be_run_is_refused() -> None:
     program, flows = compile_deal(solved(), CUTOFF_CENTS), random_flows(1)
     with pytest.raises(ValueError, match=r"cut-off balance 1000000\.0 differs from the program's 2000000\.0"):
         execute(compile_deal(solved(), 2 * CUTOFF_CENTS), flows)
-    with pytest.raises(ValueError, match="flows: 74 months of collections, but legal final is payment 73"):
+    with pytest.raises(ValueError, match="flows: 74 months of collections, but legal final takes those of 73"):
         execute(program, random_flows(1, months=74))
     bad = flows.interest.copy()
     bad[0, 3, 2] = np.nan
@@ -380,7 +391,7 @@ def test_what_cannot_be_run_is_refused() -> None:
     with pytest.raises(ValueError, match="flows: collections hold -"):
         execute(program, replace(flows, recovery=flows.recovery - CUTOFF))
     state = opening_state(program, 3)
-    with pytest.raises(ValueError, match="state: 3 scenarios, the flows have 5"):
+    with pytest.raises(ValueError, match="state: balance has 3 scenarios, the flows 5"):
         execute(program, flows, state=state)
     with pytest.raises(ValueError, match="balance: every amount must be finite"):
         DealState(**{f.name: getattr(state, f.name) for f in fields(state)} | {"balance": -state.balance})
@@ -401,5 +412,5 @@ def test_step_ids_are_stable_names() -> None:
         "fee:servicing", "interest:A", "interest:B", "interest:C",
         "principal:A", "principal:B", "principal:C", "reserve:reserve", "residual:R",
     ]  # fmt: skip
-    assert program.target_oc == 200_000.0
+    assert program.closing_oc == 200_000.0
     assert program.reserve_initial == 10_000.0

@@ -29,18 +29,17 @@ class Books:
 def run(spec: DealSpec, cutoff: float, flows: PoolFlows, scenario: int) -> Books:
     """All months of one scenario."""
     deal: dict[str, Any] = spec.to_json()
-    reserve = deal["reserve"] or {"initial_share_of_cutoff_balance": 0.0, "covers": []}
+    reserve = reserve_of(deal)
     balance = {t["name"]: t["balance"] / 100 for t in deal["tranches"]}
     books = Books(
         cash=0.0,
-        reserve=round(reserve["initial_share_of_cutoff_balance"] * cutoff * 100) / 100,
+        reserve=round(share_of(reserve["initial"]) * cutoff * 100) / 100 if reserve else 0.0,
         balance=balance,
         owed=dict.fromkeys(balance, 0.0),
         fee_owed={f["name"]: 0.0 for f in deal["fees"]},
     )
-    share = deal["overcollateralisation"]["target_share_of_cutoff_balance"]
-    oc = cutoff - sum(balance.values()) if share is None else share * cutoff
-    oc = max(oc, deal["overcollateralisation"]["floor_share_of_cutoff_balance"] * cutoff)
+    target = deal["overcollateralisation"]["target"]
+    oc = cutoff - sum(balance.values()) if target is None else share_of(target) * cutoff
     opening = cutoff
     for t in range(flows.months):
         pool = float(flows.pool_balance[:, t, scenario].sum())
@@ -50,12 +49,23 @@ def run(spec: DealSpec, cutoff: float, flows: PoolFlows, scenario: int) -> Books
     return books
 
 
+def reserve_of(deal: dict[str, Any]) -> dict[str, Any] | None:
+    """The deal's one reserve account, if it has one."""
+    return next((account for account in deal["accounts"] if account["kind"] == "reserve"), None)
+
+
+def share_of(formula: str) -> float:
+    """The share in a formula "SHARE * pool.initial_balance"; the deals of these tests write no other."""
+    share, quantity = formula.split(" * ")
+    assert quantity == "pool.initial_balance"
+    return float(share)
+
+
 def month(
     deal: dict[str, Any], books: Books, cutoff: float, opening: float, pool: float, oc: float, final: bool
 ) -> None:
     """One payment date."""
     books.paid.append({})
-    covers = deal["reserve"]["covers"] if deal["reserve"] else []
     for tranche in deal["tranches"]:
         name = tranche["name"]
         earning = books.balance[name]
@@ -63,20 +73,20 @@ def month(
             earning += books.owed[name]
         books.owed[name] += earning * tranche["coupon"] / 12
     for fee in deal["fees"]:
-        due = opening * fee["rate"] / 12 if fee["kind"] == "annual_percentage" else fee["amount_per_month"] / 100
+        due = opening * fee["rate"] / 12 if fee["kind"] == "annual_percentage" else fee["amount"] / 100
         books.fee_owed[fee["name"]] += due
     notes = sum(books.balance.values())
     principal = notes if final else min(max(notes - (pool - oc), 0.0), notes)
     for step in deal["waterfall"]:
         if step["pay"] == "fee":
-            pay(books, step, books.fee_owed, "fees" in covers)
+            pay(books, step, books.fee_owed, bool(step["support"]))
         elif step["pay"] == "interest":
-            pay(books, step, books.owed, "interest" in covers)
+            pay(books, step, books.owed, bool(step["support"]))
         elif step["pay"] == "principal":
             due = principal_due(books, step, principal)
             principal = max(principal - sum(due.values()), 0.0)  # shares may add up to a rounding error more
             wanted = dict(due)
-            pay(books, step, due, final and "principal_at_final" in covers)
+            pay(books, step, due, final and bool(step["support"]))
             for name in step["to"]:
                 books.balance[name] -= wanted[name] - due[name]
         elif step["pay"] == "reserve":
@@ -116,10 +126,10 @@ def pay(books: Books, step: dict[str, Any], owed: dict[str, float], covered: boo
 
 def top_up_or_release(deal: dict[str, Any], books: Books, cutoff: float, final: bool) -> None:
     """Bring the reserve to its target."""
-    reserve = deal["reserve"]
-    share = max(reserve["target_share_of_cutoff_balance"], reserve["floor_share_of_cutoff_balance"])
-    keep = deal["conventions"]["reserve_release"] == "final" or any(b > 0.005 for b in books.balance.values())
-    target = share * cutoff if keep and not final else 0.0
+    reserve = reserve_of(deal)
+    assert reserve is not None
+    keep = reserve["release"] == "final" or any(b > 0.005 for b in books.balance.values())
+    target = share_of(reserve["target"]) * cutoff if keep and not final else 0.0
     moved = min(target - books.reserve, books.cash)
     books.reserve += moved
     books.cash -= moved

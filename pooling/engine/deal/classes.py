@@ -38,7 +38,7 @@ class RateStep:
     """One step of a coupon that steps up (or down)."""
 
     first_accrual: dt.date = spec_field("The rate holds for periods that begin on or after this date.")
-    rate: float = spec_field("Annual fraction; over a floating coupon, the margin.", low=-1.0, high=1.0)
+    rate: float = spec_field("Annual fraction from then on.", low=-1.0, high=1.0)
 
     def __post_init__(self) -> None:
         check_fields(self)

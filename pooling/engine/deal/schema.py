@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import json
 import types
 from typing import Any, Literal, get_args, get_origin
 
@@ -15,9 +16,15 @@ _SCALARS: dict[Any, dict[str, Any]] = {
     int: {"type": "integer"},
     float: {"type": "number"},
     bool: {"type": "boolean"},
-    dt.date: {"type": "string", "format": "date"},
+    # A validator takes "format" for a remark unless told otherwise; the pattern always holds.
+    dt.date: {"type": "string", "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"},
     types.NoneType: {"type": "null"},
 }
+
+
+def published(cls: type) -> str:
+    """The text of the schema file that is committed: `schema_of` as indented JSON."""
+    return json.dumps(schema_of(cls), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def schema_of(cls: type) -> dict[str, Any]:
@@ -69,5 +76,6 @@ def _of(option: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         members = [_of(member, definitions) for member in alternatives(item)]
         return {"type": "array", "items": members[0] if len(members) == 1 else {"oneOf": members}}
     if get_origin(option) is Literal:
-        return {"enum": list(get_args(option))}
+        choices = list(get_args(option))
+        return {"const": choices[0]} if len(choices) == 1 else {"enum": choices}
     return dict(_SCALARS[option])

@@ -18,7 +18,19 @@ FloatArray = NDArray[np.float64]
 
 WHOLE_POOL = ""
 # Where the columns of collateral bought in a revolving period lie in its buffer.
-BOUGHT = ("interest", "principal", "recovery", "balance", "default", "charge_off")
+BOUGHT = (
+    "interest",
+    "principal",
+    "recovery",
+    "balance",
+    "default",
+    "charge_off",
+    "delinquent",
+    "delinquent_30",
+    "delinquent_60",
+    "delinquent_90",
+    "count",
+)
 _OLD = {"delinquent": 0, "delinquent_30": 1, "delinquent_60": 2, "delinquent_90": 3}
 
 

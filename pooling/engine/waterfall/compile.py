@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -115,6 +116,7 @@ class _Flattening:
         self.steps: list[Step] = []
         self.lines: list[LedgerLine] = []
         self.ids: dict[str, int] = {}
+        self.line_ids: dict[str, int] = {}
         self.accounts = [account.name for account in spec.accounts]
         self.facilities = [facility.name for facility in spec.facilities]
         self.places: Mapping[str, list[str]] = {
@@ -192,7 +194,10 @@ class _Flattening:
                     support_when=formulas.get(f"{path}.support_when"),
                 )
             )
-            self.lines += self._transfers(step, step_id, names)
+            for transfer in self._transfers(step, step_id, names):
+                # A class may be paid by several lines of the spec: each of its transfers has a name of its own.
+                known = self.line_ids[transfer.id] = self.line_ids.get(transfer.id, 0) + 1
+                self.lines.append(transfer if known == 1 else replace(transfer, id=f"{transfer.id}#{known}"))
 
     def _lender(self, name: str) -> tuple[str, int]:
         if name in self.accounts:
@@ -202,11 +207,10 @@ class _Flattening:
     def _transfers(self, step: WaterfallStep, step_id: str, names: tuple[str, ...]) -> list[LedgerLine]:
         """Transfers a step can make: payee by payee from each account in turn, in the order execute() books them."""
         lenders = (*step.source, *step.support)
-        suffix = step_id[step_id.index("#") :] if "#" in step_id else ""
         many = len(lenders) > 1
 
         def named(target: str, lender: str) -> str:
-            return f"{step.pay}:{target}{suffix}" + (f"/{lender}" if many and lender != lenders[0] else "")
+            return f"{step.pay}:{target}" + (f"/{lender}" if many and lender != lenders[0] else "")
 
         if step.pay == "test":
             return []
@@ -220,7 +224,7 @@ class _Flattening:
                         LedgerLine(f"{named(name, lender)}/top-up", step_id, lender, name, "top-up")
                         for lender in lenders
                     ),
-                    LedgerLine(f"{step.pay}:{name}{suffix}/release", step_id, name, account, "release"),
+                    LedgerLine(f"{step.pay}:{name}/release", step_id, name, account, "release"),
                 )
             ]
         targets = names or ("new collateral",)

@@ -381,7 +381,7 @@ def _forced(program: Program, given: Mapping[str, bool]) -> dict[str, bool]:
 
 
 def _replacement(program: Program, pool: PoolFlows | None, scenarios: int) -> FloatArray | None:
-    """(6, M, S) flows for each unit of balance bought, in the order of BOUGHT; None where nothing can be bought."""
+    """(columns, M, S) flows and stocks for each unit of balance bought, in the order of BOUGHT; None where nothing can be bought."""
     if program.spec.revolving is None:
         if pool is not None:
             raise ValueError("replacement: the deal does not revolve; leave it out")
@@ -399,6 +399,11 @@ def _replacement(program: Program, pool: PoolFlows | None, scenarios: int) -> Fl
         "balance": pool.pool_balance,
         "default": pool.default,
         "charge_off": pool.charge_off,
+        "delinquent": pool.delinquent.sum(axis=1),
+        "delinquent_30": pool.delinquent[:, 1:].sum(axis=1),
+        "delinquent_60": pool.delinquent[:, 2:].sum(axis=1),
+        "delinquent_90": pool.delinquent[:, 3:].sum(axis=1),
+        "count": pool.count,
     }
     balance = float(pool.opening_balance.sum())
     return np.stack([columns[name].sum(axis=0) / balance for name in BOUGHT])

@@ -170,7 +170,7 @@ class DealState:
     the
     clean-up call was exercised; amortising: 1 once a revolving period has ended early. bought: future flows of
     collateral
-    bought in a revolving period, (6, T, S) from the next date on, or None.
+    bought in a revolving period, (columns, T, S) from the next date on, or None.
 
     Raises ValueError naming the field.
     """

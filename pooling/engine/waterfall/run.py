@@ -122,6 +122,8 @@ class Run:
         if self.bought is not None and state.bought is not None:
             kept = state.bought[:, : self.periods, part if state.bought.shape[-1] > 1 else slice(None)]
             self.bought[:, : kept.shape[1]] = np.rint(kept * scale) if scale != 1.0 else kept
+        # Of collateral bought, since this run began; the state it began from holds what came before.
+        self.bought_loss, self.bought_default = np.zeros(self.width), np.zeros(self.width)
 
     # -------------------------------------------------------------------------------------------------- reading values
     def evaluate(self, formula: Formula) -> FloatArray:
@@ -161,10 +163,10 @@ class Run:
 
     def _with_bought(self, key: str, value: FloatArray, bought: FloatArray) -> FloatArray:
         column = dict(zip(BOUGHT, bought[:, self.t], strict=True))
-        if key in ("interest", "principal", "recovery", "balance", "default", "charge_off"):
+        if key in column:
             return value + column[key]
         if key == "performing":
-            return value + column["balance"]
+            return value + column["balance"] - column["delinquent"]
         if key == "collections":
             return value + column["interest"] + column["principal"] + column["recovery"]
         if key == "opening_balance":
@@ -173,7 +175,11 @@ class Run:
             return value + column["balance"] / self.collateral.initial(WHOLE_POOL)
         if key == "loss":
             return value + column["charge_off"] - column["recovery"]
-        return value
+        if key == "delinquent_60_share":
+            late, whole = self.pool(WHOLE_POOL, "delinquent_60"), self.pool(WHOLE_POOL, "balance")
+            return np.divide(late, whole, out=np.zeros_like(whole), where=whole > 0.0)
+        more = self.bought_loss if key.startswith("cumulative_loss") else self.bought_default
+        return value + (more / self.collateral.initial(WHOLE_POOL) if key.endswith("_rate") else more)
 
     @property
     def number(self) -> int:
@@ -193,6 +199,9 @@ class Run:
         self.opening_balance = list(self.balance)
         self.opening_cash = list(self.accounts)
         self.inflow = self.zero
+        if self.bought is not None:
+            lost, back, failed = (self.bought[BOUGHT.index(key), t] for key in ("charge_off", "recovery", "default"))
+            self.bought_loss, self.bought_default = self.bought_loss + lost - back, self.bought_default + failed
         self.interest_paid: list[FloatArray | None] = [None] * len(self.balance)
         self.principal_paid: list[FloatArray | None] = [None] * len(self.balance)
         self.fees_paid: list[FloatArray | None] = [None] * len(self.fee_shortfall)
@@ -399,8 +408,13 @@ class Run:
     def _pool_state(self, name: str) -> FloatArray:
         groups = self.collateral.groups or [WHOLE_POOL]
         if name == "pool_balance":
-            return np.stack([self.collateral.quantity(group, "balance")[self.t] for group in groups])
-        return np.stack([self.collateral.cumulative(name, group, self.t) for group in groups])
+            value = np.stack([self.collateral.quantity(group, "balance")[self.t] for group in groups])
+        else:
+            value = np.stack([self.collateral.cumulative(name, group, self.t) for group in groups])
+        if self.bought is not None:
+            more = {"cumulative_loss": self.bought_loss, "cumulative_default": self.bought_default}
+            value[0] += more.get(name, self.bought[BOUGHT.index("balance"), self.t])
+        return value
 
     def planned(self, k: int) -> FloatArray | float:
         """Planned balance of class k after this date, in units."""
