@@ -6,12 +6,11 @@ The stream of a scenario is keyed by (seed, scenario index), so the bytes do not
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from functools import lru_cache
 from typing import Any, Literal
 
 from pooling.artefacts import artefact_read
-from pooling.engine.flows import DELINQUENT_BUCKETS, PoolFlows
+from pooling.engine.flows import COLUMNS, DELINQUENT_BUCKETS, PoolFlows
 from pooling.engine.loans import LoanArrays
 from pooling.engine.packing import flows_from_bytes, flows_to_bytes, loans_from_bytes
 from rating.engine.model import CreditModel
@@ -56,7 +55,7 @@ def flows_size(groups: int, months: int, scenarios: int) -> int:
 
     flows_to_bytes() writes a header of some hundred bytes before them.
     """
-    arrays = sum(len(DELINQUENT_BUCKETS) if field.name == "delinquent" else 1 for field in fields(PoolFlows)[2:])
+    arrays = sum(len(DELINQUENT_BUCKETS) if name == "delinquent" else 1 for name in COLUMNS)
     return FLOAT_BYTES * groups * (1 + arrays * months * scenarios)
 
 

@@ -15,6 +15,21 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 
 DELINQUENT_BUCKETS = ("1-30", "31-60", "61-90", "91+")
+FIRST_BUCKET = {0: 0, 30: 1, 60: 2, 90: 3}  # days past due -> the first bucket beyond them
+# The arrays that every pool has; the others are None where nothing is advanced and nobody is late but curing.
+COLUMNS = (
+    "interest",
+    "scheduled_principal",
+    "prepayment",
+    "default",
+    "charge_off",
+    "recovery",
+    "performing",
+    "delinquent",
+    "defaulted",
+    "count",
+    "coupon",
+)
 
 
 @dataclass(frozen=True)
@@ -28,10 +43,12 @@ class PoolFlows:
     Stocks at the end of the month, (G, T, S): performing, defaulted (charged off to date), count
     (loans performing or delinquent), coupon (balance-weighted annual fraction of what performed at the
     start of the month); delinquent (G, B, T, S) by DELINQUENT_BUCKETS.
+    Or None: advanced_interest, advanced_principal (G, T, S) cash that the servicer advances on defaulted loans, repaid
+    to it out of recoveries, which are net of that; arrears (G, B, T, S) of the performing balance, late but curing.
     opening_balance: (G,) balance at cut-off. groups: G names.
 
     Identities: performing[t] = performing[t-1] - scheduled_principal - prepayment - default, and
-    delinquent[t] = delinquent[t-1] + default - charge_off. check() measures them.
+    delinquent[t] = delinquent[t-1] + default - advanced_principal - charge_off. check() measures them.
     """
 
     groups: tuple[str, ...]
@@ -47,16 +64,25 @@ class PoolFlows:
     defaulted: FloatArray
     count: FloatArray
     coupon: FloatArray
+    advanced_interest: FloatArray | None = None
+    advanced_principal: FloatArray | None = None
+    arrears: FloatArray | None = None
 
     def __post_init__(self) -> None:
         shape = self.interest.shape
         if len(shape) != 3 or shape[0] != len(self.groups):
             raise ValueError(f"interest: shape {shape}, expected ({len(self.groups)}, months, scenarios)")
-        for field in fields(self)[2:]:
-            got = getattr(self, field.name).shape
-            expected = (shape[0], len(DELINQUENT_BUCKETS), *shape[1:]) if field.name == "delinquent" else shape
-            if got != expected:
-                raise ValueError(f"{field.name}: shape {got}, expected {expected}")
+        for name, column in self.columns.items():
+            bucketed = name in ("delinquent", "arrears")
+            expected = (shape[0], len(DELINQUENT_BUCKETS), *shape[1:]) if bucketed else shape
+            if column.shape != expected:
+                raise ValueError(f"{name}: shape {column.shape}, expected {expected}")
+
+    @property
+    def columns(self) -> dict[str, FloatArray]:
+        """Every array with a scenario axis that this pool has, by name, in the order of the fields."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)[2:]}
+        return {name: column for name, column in found.items() if column is not None}
 
     @property
     def months(self) -> int:
@@ -72,13 +98,18 @@ class PoolFlows:
         return self.scheduled_principal + self.prepayment
 
     def source(self, name: str) -> FloatArray:
-        """(G, T, S) cash of one source: "interest", "scheduled_principal", "prepayment" or "recovery"."""
-        return {
-            "interest": self.interest,
-            "scheduled_principal": self.scheduled_principal,
-            "prepayment": self.prepayment,
-            "recovery": self.recovery,
-        }[name]
+        """(G, T, S) cash of one source: "interest", "scheduled_principal", "prepayment" or "recovery".
+
+        Interest and scheduled principal include what the servicer advances of them. Raises KeyError for another name.
+        """
+        columns = {
+            "interest": (self.interest, self.advanced_interest),
+            "scheduled_principal": (self.scheduled_principal, self.advanced_principal),
+            "prepayment": (self.prepayment, None),
+            "recovery": (self.recovery, None),
+        }
+        paid, advanced = columns[name]
+        return paid if advanced is None else paid + advanced
 
     @property
     def pool_balance(self) -> FloatArray:
@@ -91,7 +122,7 @@ class PoolFlows:
         """(T, S) cash of all groups: interest, principal and recoveries. Kept, since sizing asks a hundred
         times.
         """
-        parts = (self.interest, self.scheduled_principal, self.prepayment, self.recovery)
+        parts = tuple(self.source(name) for name in ("interest", "scheduled_principal", "prepayment", "recovery"))
         return _frozen(sum(part.sum(axis=0) for part in parts[1:]) + parts[0].sum(axis=0))
 
     @cached_property
@@ -106,6 +137,30 @@ class PoolFlows:
         """(G, T, S) principal charged off less recoveries received, in the month."""
         return self.charge_off - self.recovery
 
+    @cached_property
+    def cumulative_loss(self) -> FloatArray:
+        """(T, S) principal charged off less recoveries of all groups, to date. Kept, like the collections."""
+        return _frozen(np.cumsum(self.loss.sum(axis=0), axis=0))
+
+    @cached_property
+    def cumulative_default(self) -> FloatArray:
+        """(T, S) balance defaulted of all groups, to date. Kept, like the collections."""
+        return _frozen(np.cumsum(self.default.sum(axis=0), axis=0))
+
+    def delinquent_share(self, days: int = 60) -> FloatArray:
+        """(T, S) balance more than `days` past due, curing or not, over the pool balance; 0 where nothing is left.
+
+        days: 0 (all buckets), 30, 60 or 90. Raises ValueError for others, which no bucket tells apart.
+        """
+        if days not in FIRST_BUCKET:
+            raise ValueError(f"days: {days} is no edge of a bucket; give one of {', '.join(map(str, FIRST_BUCKET))}")
+        late = self.delinquent[:, FIRST_BUCKET[days] :].sum(axis=(0, 1))
+        if self.arrears is not None:
+            late = late + self.arrears[:, FIRST_BUCKET[days] :].sum(axis=(0, 1))
+        pool = self.total_pool_balance
+        share: FloatArray = np.divide(late, pool, out=np.zeros_like(late), where=pool > 0.0)
+        return share
+
     def check(self) -> float:
         """Largest violation of the two identities, as a share of the cut-off balance."""
         opening = np.broadcast_to(self.opening_balance[:, None, None], (*self.interest.shape[:1], 1, self.scenarios))
@@ -113,7 +168,8 @@ class PoolFlows:
         performing = self.performing - (before - self.principal - self.default)
         stock = self.delinquent.sum(axis=1)
         stock_before = np.concatenate([np.zeros_like(opening), stock[:, :-1]], axis=1)
-        delinquent = stock - (stock_before + self.default - self.charge_off)
+        advanced = 0.0 if self.advanced_principal is None else self.advanced_principal
+        delinquent = stock - (stock_before + self.default - advanced - self.charge_off)
         worst = max(float(np.abs(performing).max()), float(np.abs(delinquent).max()))
         return worst / float(self.opening_balance.sum())
 
@@ -124,10 +180,7 @@ class PoolFlows:
         for part in parts[1:]:
             if part.groups != first.groups or not np.array_equal(part.opening_balance, first.opening_balance):
                 raise ValueError("parts: slices belong to different pools")
-        columns = {
-            field.name: np.concatenate([getattr(part, field.name) for part in parts], axis=-1)
-            for field in fields(cls)[2:]
-        }
+        columns = {name: np.concatenate([part.columns[name] for part in parts], axis=-1) for name in first.columns}
         return cls(groups=first.groups, opening_balance=first.opening_balance, **columns)
 
     def weighted_mean(self, weights: FloatArray) -> PoolFlows:
@@ -140,11 +193,11 @@ class PoolFlows:
             wanted = f"({self.scenarios},), >= 0 and not all 0"
             raise ValueError(f"weights: shape {weights.shape}, expected {wanted}")
         share = weights / weights.sum()
-        columns = {field.name: (getattr(self, field.name) @ share)[..., None] for field in fields(self)[2:]}
+        columns = {name: (column @ share)[..., None] for name, column in self.columns.items()}
         bearing = np.einsum("gts,gts,s->gt", self.coupon, self._before_default(), share)
         mean = self._before_default() @ share
         columns["coupon"] = np.divide(bearing, mean, out=np.zeros_like(mean), where=mean > 0)[..., None]
-        return PoolFlows(groups=self.groups, opening_balance=self.opening_balance, **columns)
+        return type(self)(groups=self.groups, opening_balance=self.opening_balance, **columns)
 
     def _before_default(self) -> FloatArray:
         """(G, T, S) balance performing at the start of the month."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pooling.engine.flows import PoolFlows
+from pooling.engine.flows import COLUMNS, PoolFlows
 from pooling.engine.loans import LoanArrays
 
 
@@ -52,7 +52,7 @@ def unpack(kind: str, data: bytes | memoryview) -> tuple[dict[str, NDArray[Any]]
 
 def flows_to_bytes(flows: PoolFlows) -> bytes:
     """The bytes of a PoolFlows."""
-    arrays = {field.name: getattr(flows, field.name) for field in fields(PoolFlows)[1:]}
+    arrays = {"opening_balance": flows.opening_balance, **flows.columns}
     return pack("pool_flows", arrays, {"groups": list(flows.groups)})
 
 
@@ -90,11 +90,7 @@ def flows_to_json(flows: PoolFlows) -> dict[str, Any]:
     if flows.scenarios != 1:
         raise ValueError(f"flows: {flows.scenarios} scenarios; only a single path is written as JSON")
     columns: dict[str, Any] = {"groups": list(flows.groups), "opening_balance": flows.opening_balance.tolist()}
-    for field in fields(PoolFlows)[2:]:
-        column = getattr(flows, field.name)
-        if column is not None:
-            columns[field.name] = column[..., 0].tolist()
-    return columns
+    return columns | {name: column[..., 0].tolist() for name, column in flows.columns.items()}
 
 
 def flows_from_json(value: Mapping[str, Any]) -> PoolFlows:
@@ -102,7 +98,7 @@ def flows_from_json(value: Mapping[str, Any]) -> PoolFlows:
     columns = {
         field.name: np.array(value[field.name], dtype=np.float64)[..., None]
         for field in fields(PoolFlows)[2:]
-        if field.name in value
+        if field.name in COLUMNS or field.name in value
     }
     opening = np.array(value["opening_balance"], dtype=np.float64)
     return PoolFlows(groups=tuple(value["groups"]), opening_balance=opening, **columns)

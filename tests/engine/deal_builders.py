@@ -5,13 +5,12 @@ consistent.
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from pooling.engine.deal import DealSpec, default_template
-from pooling.engine.flows import DELINQUENT_BUCKETS, PoolFlows
+from pooling.engine.flows import COLUMNS, DELINQUENT_BUCKETS, PoolFlows
 
 CUTOFF = 1_000_000.0
 CUTOFF_CENTS = 100_000_000
@@ -46,7 +45,7 @@ def random_flows(seed: int, months: int = 18, scenarios: int = 5, stress: float 
     """
     rng = np.random.default_rng(seed)
     shape = (1, months, scenarios)
-    columns = {field.name: np.zeros(shape) for field in fields(PoolFlows)[2:] if field.name != "delinquent"}
+    columns = {name: np.zeros(shape) for name in COLUMNS if name != "delinquent"}
     delinquent = np.zeros((1, len(DELINQUENT_BUCKETS), months, scenarios))
     performing, stock = np.full(scenarios, CUTOFF), np.zeros(scenarios)
     defaulted = np.zeros(scenarios)
@@ -78,5 +77,5 @@ def random_flows(seed: int, months: int = 18, scenarios: int = 5, stress: float 
 
 def slice_flows(flows: PoolFlows, months: slice = slice(None), scenarios: Any = slice(None)) -> PoolFlows:
     """A window of months and a choice or order of scenarios."""
-    columns = {f.name: getattr(flows, f.name)[..., months, :][..., scenarios] for f in fields(PoolFlows)[2:]}
+    columns = {name: column[..., months, :][..., scenarios] for name, column in flows.columns.items()}
     return PoolFlows(groups=flows.groups, opening_balance=flows.opening_balance, **columns)

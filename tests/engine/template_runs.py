@@ -42,6 +42,6 @@ def before(series: Any, first: float) -> Any:
 
 def from_month(flows: PoolFlows, month: int) -> PoolFlows:
     """The flows after so many months."""
-    columns = {field.name: getattr(flows, field.name) for field in dataclasses.fields(flows)[2:]}
+    columns = flows.columns
     later: dict[str, Any] = {name: array[..., month:, :] for name, array in columns.items() if array is not None}
     return dataclasses.replace(flows, **later)

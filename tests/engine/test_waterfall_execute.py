@@ -14,7 +14,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pooling.engine.deal import DealSpec, SpecError
-from pooling.engine.flows import PoolFlows
 from pooling.engine.waterfall import DealFlows, DealState, compile_deal, execute, opening_state
 from tests.engine import waterfall_reference
 from tests.engine.deal_builders import CUTOFF, CUTOFF_CENTS, random_flows, slice_flows, solved
@@ -223,7 +222,7 @@ def test_scaling_the_deal_scales_every_flow() -> None:
     doubled = replace(
         flows,
         opening_balance=flows.opening_balance * 2.0,
-        **{f.name: getattr(flows, f.name) * 2.0 for f in fields(PoolFlows)[2:]},
+        **{name: column * 2.0 for name, column in flows.columns.items()},
     )
     single = execute(compile_deal(solved(), CUTOFF_CENTS), flows)
     double = execute(compile_deal(solved((130_000_000, 16_000_000, 14_000_000)), 2 * CUTOFF_CENTS), doubled)

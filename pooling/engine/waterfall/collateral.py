@@ -136,6 +136,8 @@ class Collateral:
         flows = self.flows
         if key in _OLD:
             late = flows.delinquent[:, _OLD[key] :].sum(axis=1)
+            if flows.arrears is not None:
+                late = late + flows.arrears[:, _OLD[key] :].sum(axis=1)
             return lambda group: self._stock(late, group)
         flow = {
             "interest": lambda group: self.source("interest", group),

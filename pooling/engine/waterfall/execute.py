@@ -4,7 +4,7 @@ time."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -172,11 +172,7 @@ def execute_in_slices(
 
 def _scenarios(flows: PoolFlows, part: slice) -> PoolFlows:
     """The flows of a slice of the scenarios, as views."""
-    columns = {field.name: getattr(flows, field.name) for field in fields(flows)}
-    apart = ("groups", "opening_balance")
-    return replace(
-        flows, **{name: array[..., part] for name, array in columns.items() if name not in apart and array is not None}
-    )
+    return replace(flows, **{name: column[..., part] for name, column in flows.columns.items()})
 
 
 def opening_state(program: Program, scenarios: int, groups: FloatArray | None = None) -> DealState:
@@ -381,7 +377,7 @@ def _forced(program: Program, given: Mapping[str, bool]) -> dict[str, bool]:
 
 
 def _replacement(program: Program, pool: PoolFlows | None, scenarios: int) -> FloatArray | None:
-    """(columns, M, S) flows and stocks for each unit of balance bought, in the order of BOUGHT; None where nothing can be bought."""
+    """(columns, M, S) flows and stocks for each unit of balance bought, as BOUGHT; None where nothing revolves."""
     if program.spec.revolving is None:
         if pool is not None:
             raise ValueError("replacement: the deal does not revolve; leave it out")

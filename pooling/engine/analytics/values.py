@@ -1,0 +1,326 @@
+"""Price, yield, duration and convexity of dated flows, many streams at once.
+
+Flows are (T,) of one stream, or (..., T, S) with time last but one and scenarios innermost, as the waterfall returns
+them;
+results are () or (..., S). Prices are money of the flows' unit, accrued interest included. Times are years from
+settlement, see payment_times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pooling.engine.analytics.conventions import PERIODS_PER_YEAR, Compounding, log_rate, rate_of
+from pooling.engine.analytics.roots import BRACKET, merged, rate_roots, sign_changes
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+_BLOCK = 4096  # streams at a time: the working set stays in the processor's cache
+_NEWTON_LIMIT = 100
+_NEWTON_TOLERANCE = 1e-14
+
+YieldStatus = Literal["found", "several", "no_flows", "no_price", "no_rate", "not_converged"]
+STATUSES: tuple[YieldStatus, ...] = get_args(YieldStatus)
+_REASONS: dict[YieldStatus, str] = {
+    "found": "",
+    "several": "several rates give this price, since the flows change sign; the one nearest to zero is shown",
+    "no_flows": "there is no cash flow after settlement",
+    "no_price": "the price is not a positive amount",
+    "no_rate": "no rate gives this price",
+    "not_converged": "the search for the rate did not converge",
+}
+_CODE = {status: code for code, status in enumerate(STATUSES)}
+
+
+@dataclass(frozen=True)
+class Yields:
+    """Rates (...,) annual fractions under `compounding`, and why one is missing.
+
+    rates: NaN exactly where status says that there is none. status: (...,) places in STATUSES. roots: (...,) number of
+    rates that solve the stream; where several do, the one nearest to zero is in rates. sign_changes: (...,) of the
+    stream with its price, an upper bound of that number (Descartes); cumulative_changes: (...,) of the running sum, an
+    upper bound of the positive ones (Norstrom). all_roots: (..., R) every rate found, ascending, padded with NaN.
+    bracket: yearly log rates between which streams whose flows change sign were searched.
+    """
+
+    rates: FloatArray
+    compounding: Compounding
+    status: NDArray[np.int8]
+    roots: IntArray
+    sign_changes: IntArray
+    cumulative_changes: IntArray
+    all_roots: FloatArray
+    bracket: tuple[float, float]
+
+    @property
+    def found(self) -> NDArray[np.bool_]:
+        """Where there is a rate."""
+        return np.asarray(self.status <= _CODE["several"])
+
+    def reason(self, *place: int) -> str:
+        """In words why there is no rate at `place`, or that it is one of several; "" where all is plain."""
+        status = STATUSES[int(self.status[place])]
+        if status == "no_rate":
+            low, high = rate_of(self.bracket, "annual")
+            return f"{_REASONS[status]} between {low:.4%} and {high:,.0%} a year"
+        return _REASONS[status]
+
+
+@dataclass(frozen=True)
+class Durations:
+    """macaulay, modified: (...,) years; convexity: (...,) years squared. NaN exactly where `worth` is False: the stream
+    is worth nothing at that yield, so that it has none.
+    """
+
+    macaulay: FloatArray
+    modified: FloatArray
+    convexity: FloatArray
+    worth: NDArray[np.bool_]
+
+
+def price_at_yield(
+    flows: ArrayLike, times: ArrayLike, yields: ArrayLike, *, compounding: Compounding
+) -> FloatArray:
+    """Value (...,) of the flows at annual yields of any shape that broadcasts to it.
+
+    P = sum CF_t (1 + y / m)^(-m t) (Standard Formulas SF-49). Raises ValueError naming the input.
+    """
+    cash, when, shape = _columns(flows, times)
+    rates = _each("yields", log_rate(yields, compounding), shape)
+    return _moments(cash, when, rates, 0)[0].reshape(shape)
+
+
+def yield_at_price(
+    flows: ArrayLike,
+    times: ArrayLike,
+    prices: ArrayLike,
+    *,
+    compounding: Compounding,
+    bracket: tuple[float, float] = BRACKET,
+) -> Yields:
+    """Annual yields at which the flows are worth the prices (broadcast to (...,)).
+
+    Without negative flows ln P is convex and falling in the log rate, so Newton's method converges from any start and
+    the
+    yield is the only one. Streams whose flows change sign are searched for every root in the bracket of yearly log
+    rates,
+    see pooling.engine.analytics.roots. Times must be positive. Raises ValueError naming the input.
+    """
+    cash, when, shape = _columns(flows, times)
+    if np.any(when <= 0.0):
+        raise ValueError(f"times: {when.min()} is not after settlement; leave out what is paid on it or before")
+    wanted = _each("prices", prices, shape)
+    stream_times, stream = merged(np.concatenate([[0.0], when]), np.concatenate([-wanted[None], cash]))
+    priced = np.isfinite(wanted) & (wanted > 0.0)
+    empty = ~(cash != 0.0).any(axis=0)
+    regular = priced & ~empty & (cash >= 0.0).all(axis=0)
+    mixed = np.isfinite(wanted) & ~empty & (cash < 0.0).any(axis=0)
+    status = np.where(empty, _CODE["no_flows"], _CODE["no_price"])
+    roots = np.full((cash.shape[1], 1), np.nan)
+    places = np.flatnonzero(regular)
+    for part in np.split(places, range(_BLOCK, len(places), _BLOCK)):
+        roots[part, 0], done = _newton(cash[:, part], when, wanted[part])
+        status[part] = np.where(done, _CODE["found"], _CODE["not_converged"])
+    roots[status == _CODE["not_converged"]] = np.nan
+    if mixed.any():
+        searched = rate_roots(stream_times, stream[mixed], bracket)
+        roots = np.pad(roots, ((0, 0), (0, searched.shape[1] - 1)), constant_values=np.nan)
+        roots[mixed] = searched
+        status[mixed] = _status_of(searched)
+    return _yields(np.where(np.isfinite(stream), stream, 0.0), roots, status, compounding, shape, bracket)
+
+
+def internal_rates(
+    flows: ArrayLike,
+    times: ArrayLike,
+    *,
+    compounding: Compounding = "annual",
+    bracket: tuple[float, float] = BRACKET,
+) -> Yields:
+    """Internal rates of return: rates at which streams, outlays negative, are worth nothing; all of them in the bracket.
+
+    times: (T,) years in any order, e.g. payment_times(..., "ACT/365F") for XIRR. Raises ValueError naming the input.
+    """
+    cash, when, shape = _columns(flows, times)
+    stream_times, stream = merged(when, cash)
+    roots = rate_roots(stream_times, stream, bracket)
+    status = np.where((stream != 0.0).any(axis=1), _status_of(roots), _CODE["no_flows"])
+    return _yields(stream, roots, status, compounding, shape, bracket)
+
+
+def durations(flows: ArrayLike, times: ArrayLike, yields: ArrayLike, *, compounding: Compounding) -> Durations:
+    """Macaulay and modified duration and convexity of the flows at given yields (Standard Formulas SF-49).
+
+    Macaulay = sum t PV_t / P; modified = -dP/dy / P = Macaulay / (1 + y / m); convexity = d2P/dy2 / P = sum t (t + 1 /
+    m)
+    PV_t / P / (1 + y / m)^2. Continuous compounding: m without bound. A yield of NaN gives none.
+
+    Raises ValueError naming the input.
+    """
+    cash, when, shape = _columns(flows, times)
+    y = _each("yields", yields, shape)
+    value, first, second = _moments(cash, when, log_rate(y, compounding), 2)
+    worth = np.isfinite(value) & (value != 0.0)
+    safe = np.where(worth, value, 1.0)
+    m = PERIODS_PER_YEAR.get(compounding)
+    growth, step = (1.0, 0.0) if m is None else (1.0 + y / m, 1.0 / m)
+    macaulay = np.where(worth, first / safe, np.nan)
+    convexity = np.where(worth, (second + step * first) / safe / growth**2, np.nan)
+    parts = (macaulay, macaulay / growth, convexity, worth)
+    return Durations(*(part.reshape(shape) for part in parts))
+
+
+def effective_duration(price: ArrayLike, price_up: ArrayLike, price_down: ArrayLike, shift: float) -> FloatArray:
+    """(P- - P+) / (2 P shift) in years, any shape: prices when yields rise and fall by `shift`, an annual fraction, with
+    flows that answer to it (Standard Formulas SF-50).
+    """
+    middle, up, down = (np.asarray(value, dtype=np.float64) for value in (price, price_up, price_down))
+    _positive("shift", np.asarray(shift))
+    _positive("price", middle)
+    return np.asarray((down - up) / (2.0 * middle * shift))
+
+
+def effective_convexity(price: ArrayLike, price_up: ArrayLike, price_down: ArrayLike, shift: float) -> FloatArray:
+    """(P+ + P- - 2 P) / (P shift^2) in years squared; arguments as effective_duration (Standard Formulas SF-50)."""
+    middle, up, down = (np.asarray(value, dtype=np.float64) for value in (price, price_up, price_down))
+    _positive("shift", np.asarray(shift))
+    _positive("price", middle)
+    return np.asarray((up + down - 2.0 * middle) / (middle * shift**2))
+
+
+@dataclass(frozen=True)
+class TotalReturn:
+    """terminal_value: (...,) money at the horizon. earned: (...,) fraction of the price over the horizon, not annual.
+    rate: (...,) annual fraction under the compounding asked for.
+    """
+
+    terminal_value: FloatArray
+    earned: FloatArray
+    rate: FloatArray
+
+
+def total_return(
+    flows: ArrayLike,
+    times: ArrayLike,
+    *,
+    price: ArrayLike,
+    sale_proceeds: ArrayLike,
+    horizon_years: float,
+    reinvestment_rate: ArrayLike,
+    compounding: Compounding,
+) -> TotalReturn:
+    """Return of a holding sold at a horizon (Standard Formulas SF-50).
+
+    flows: those that belong to the holder, at times; each is carried to the horizon at the reinvestment rate, one that
+    is
+    paid after the sale (its record date was before) is brought back at it. price, sale_proceeds: money at settlement
+    and
+    at the horizon, accrued interest included. Raises ValueError naming the input.
+    """
+    cash, when, shape = _columns(flows, times)
+    _positive("horizon_years", np.asarray(horizon_years))
+    paid, sold = (_each(name, v, shape) for name, v in (("price", price), ("sale_proceeds", sale_proceeds)))
+    _positive("price", paid)
+    rates = _each("reinvestment_rate", log_rate(reinvestment_rate, compounding), shape)
+    terminal = sold + _moments(cash, when - horizon_years, rates, 0)[0]
+    if np.any(terminal <= 0.0):
+        raise ValueError("flows: a holding that ends with nothing or less has no compounded rate of return")
+    rate = rate_of(np.log(terminal / paid) / horizon_years, compounding)
+    return TotalReturn(*(part.reshape(shape) for part in (terminal, terminal / paid - 1.0, rate)))
+
+
+# ------------------------------------------------------------------------------------------------------------- inside
+def _columns(flows: ArrayLike, times: ArrayLike) -> tuple[FloatArray, FloatArray, tuple[int, ...]]:
+    """(T, n) flows, (T,) times, and the shape of the results."""
+    cash, when = np.asarray(flows, dtype=np.float64), np.asarray(times, dtype=np.float64)
+    if cash.ndim == 0 or when.ndim != 1 or cash.shape[0 if cash.ndim == 1 else -2] != len(when) or not len(when):
+        raise ValueError(f"flows: shape {cash.shape} with times {when.shape}; give (T,) or (..., T, scenarios) and (T,)")
+    for name, array in (("flows", cash), ("times", when)):
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}: {array[~np.isfinite(array)][0]} is no number to discount; mend the stream")
+    if cash.ndim == 1:
+        return cash[:, None], when, ()
+    shape = (*cash.shape[:-2], cash.shape[-1])
+    return np.moveaxis(cash, -2, 0).reshape(len(when), -1), when, shape
+
+
+def _each(name: str, values: ArrayLike, shape: tuple[int, ...]) -> FloatArray:
+    """(n,) one value for each stream."""
+    given = np.asarray(values, dtype=np.float64)
+    try:
+        return np.broadcast_to(given, shape).reshape(-1).astype(np.float64)
+    except ValueError:
+        raise ValueError(f"{name}: shape {given.shape}, but the streams are {shape}; give one or one for each") from None
+
+
+def _positive(name: str, values: FloatArray) -> None:
+    if not np.all(values > 0.0):
+        raise ValueError(f"{name}: {np.min(values)} must be above 0")
+
+
+def _moments(cash: FloatArray, times: FloatArray, rates: FloatArray, highest: int) -> tuple[FloatArray, ...]:
+    """Sums of t^p CF_t exp(-r t) for p from 0 to `highest`, (n,) each."""
+    sums = tuple(np.empty(cash.shape[1]) for _ in range(highest + 1))
+    for start in range(0, cash.shape[1], _BLOCK):
+        part = slice(start, start + _BLOCK)
+        worth = cash[:, part] * np.exp(-rates[None, part] * times[:, None])
+        for power, total in enumerate(sums):
+            total[part] = (times**power) @ worth
+    return sums
+
+
+def _newton(cash: FloatArray, times: FloatArray, prices: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Log rates (n,) of flows (T, n) without a negative one, and whether they converged: Newton on ln P = ln price."""
+    total = cash.sum(axis=0)
+    rates = np.log(total / prices) * total / (times @ cash)
+    target = np.log(prices)
+    done = np.zeros(len(prices), dtype=bool)
+    for _ in range(_NEWTON_LIMIT):
+        exponent = np.where(cash > 0.0, -rates * times[:, None], -np.inf)
+        largest = exponent.max(axis=0)  # of flows that are there, so that their sum cannot underflow
+        worth = cash * np.exp(exponent - largest)
+        value = worth.sum(axis=0)
+        excess = np.log(value) + largest - target
+        step = np.where(done, 0.0, excess * value / (times @ worth))
+        rates += step
+        rounding = np.abs(excess) <= _NEWTON_TOLERANCE * (1.0 + np.abs(largest) + np.abs(target))
+        done |= rounding | (np.abs(step) <= _NEWTON_TOLERANCE * (1.0 + np.abs(rates)))
+        if done.all():
+            break
+    return rates, done
+
+
+def _status_of(roots: FloatArray) -> IntArray:
+    count = np.isfinite(roots).sum(axis=1)
+    return np.select([count == 0, count == 1], [_CODE["no_rate"], _CODE["found"]], _CODE["several"])
+
+
+def _yields(
+    stream: FloatArray,
+    roots: FloatArray,
+    status: IntArray,
+    compounding: Compounding,
+    shape: tuple[int, ...],
+    bracket: tuple[float, float],
+) -> Yields:
+    """The result: the root nearest to zero, measured as a log rate."""
+    found = np.isfinite(roots)
+    nearest = np.abs(np.where(found, roots, np.inf)).argmin(axis=1)
+    chosen = roots[np.arange(len(roots)), nearest]
+    running = np.cumsum(stream, axis=1)
+    running[np.abs(running) < 1e-12 * np.abs(stream).sum(axis=1, keepdims=True)] = 0.0  # what rounding leaves of 0
+    return Yields(
+        rates=rate_of(chosen, compounding).reshape(shape),
+        compounding=compounding,
+        status=status.astype(np.int8).reshape(shape),
+        roots=found.sum(axis=1).reshape(shape),
+        sign_changes=sign_changes(stream).reshape(shape),
+        cumulative_changes=sign_changes(running).reshape(shape),
+        all_roots=rate_of(roots, compounding).reshape(*shape, roots.shape[1]),
+        bracket=bracket,
+    )
