@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -70,3 +71,30 @@ class LoanFilterForm(forms.Form):
         if values["rate_max"] is not None:
             found["rate_max"] = values["rate_max"] / 100
         return found
+
+
+class PaymentForm(forms.Form):
+    """Which payment is to be explained: fields `class` and `date` (its number, from 1)."""
+
+    def __init__(self, given: Mapping[str, str], *, classes: Sequence[str], dates: Sequence[str]) -> None:
+        """given: values of the address; what it leaves out is the first class and the first date. dates: texts of the
+        payment dates."""
+        choices = {
+            "class": [(name, name) for name in classes],
+            "date": [(str(number), text) for number, text in enumerate(dates, start=1)],
+        }
+        data = {name: given.get(name) or options[0][0] for name, options in choices.items()}
+        super().__init__(data, auto_id="payment_%s", label_suffix="")
+        mends = {
+            "class": f"class: %(value)s is no class of this deal; its classes are {', '.join(classes)}.",
+            "date": f"date: %(value)s is no payment date of this run; give a number from 1 to {len(dates)}.",
+        }
+        for name, label in (("class", "Class"), ("date", "Payment date")):
+            self.fields[name] = forms.ChoiceField(
+                label=label, choices=choices[name], error_messages={"invalid_choice": mends[name]}
+            )
+
+    @property
+    def refusal(self) -> str:
+        """Its first error, as one sentence; "" where there is none."""
+        return next((str(errors[0]) for errors in self.errors.values()), "")

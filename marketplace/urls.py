@@ -2,13 +2,17 @@
 
 from django.urls import path
 
-from marketplace.views import deal, investor, market, operator, originator, ratings
+from marketplace.views import cashflows, deal, investor, market, operator, originator, ratings
 
 urlpatterns = [
     path("", market.market, name="market"),
     path("listings/<uuid:pk>/", deal.listing, name="listing"),
     path("listings/<uuid:pk>/loans/", deal.loans, name="loans"),
     path("listings/<uuid:pk>/loans.csv", deal.loans_csv, name="loans-csv"),
+    path("listings/<uuid:pk>/cashflows/", cashflows.cashflows, name="cashflows"),
+    path("listings/<uuid:pk>/cashflows.csv", cashflows.cashflows_csv, name="cashflows-csv"),
+    path("listings/<uuid:pk>/cashflows.xlsx", cashflows.cashflows_xlsx, name="cashflows-xlsx"),
+    path("listings/<uuid:pk>/explain/", cashflows.explanation, name="explain"),
     path("listings/<uuid:pk>/spec.json", deal.listing_spec, name="listing-spec"),
     path("listings/<uuid:pk>/manifest.json", deal.listing_manifest, name="listing-manifest"),
     *(

@@ -9,11 +9,17 @@ from django import template
 
 from config.charts import (
     INK,
+    MUTED,
     RED,
+    STEEL,
+    FlowLink,
+    FlowNode,
     Mark,
     balance_figure,
     demand_figure,
     loss_figure,
+    payments_figure,
+    sankey_figure,
     structure_blocks,
     tranche_colour,
 )
@@ -63,6 +69,41 @@ def demand_chart(auction: Any, result: Any) -> dict[str, Any]:
     return _chart(
         f"demand-{auction.tranche}", f"Class {auction.tranche}", "bids cumulated from the lowest yield", figure, 230
     )
+
+
+@register.inclusion_tag("components/chart.html")
+def payments_chart(table: Any, classes: Sequence[Any], what: str, currency: str) -> dict[str, Any]:
+    """What the classes are paid by date, stacked. what: "interest" or "principal"."""
+    dates = [row.date.isoformat() for row in table.rows]
+    series = [
+        (each.name, tranche_colour(each.slot), [getattr(row.classes[each.slot], what) for row in table.rows])
+        for each in classes
+    ]
+    title = f"{what.capitalize()} by class"
+    return _chart(f"paid-{what}", title, "base case, by payment date", payments_figure(dates, series, currency), 230)
+
+
+@register.inclusion_tag("components/sankey.html")
+def sankey_chart(nodes: Sequence[Any], links: Sequence[Any], title: str, subtitle: str) -> dict[str, Any]:
+    """The cash of one date from its sources to its payees. SVG: it needs no script.
+
+    nodes: with label, kind and slot; links: with source, target and amount in cents. A band has the colour of the
+    class that it pays.
+    """
+    drawn = [FlowNode(node.label, _node_colour(node)) for node in nodes]
+    colours = [box.colour if _pays(node) else STEEL for box, node in zip(drawn, nodes, strict=True)]
+    bands = [FlowLink(each.source, each.target, each.amount, colours[each.target]) for each in links]
+    return {"figure": sankey_figure(drawn, bands), "title": title, "subtitle": subtitle}
+
+
+def _pays(node: Any) -> bool:
+    return node.kind in ("class", "residual")
+
+
+def _node_colour(node: Any) -> str:
+    if _pays(node):
+        return tranche_colour(node.slot)
+    return MUTED if node.kind == "account" else STEEL
 
 
 @register.inclusion_tag("components/structure.html")

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = ROOT / "pyproject.toml"
 APPS = ("accounts", "runs", "pooling", "rating", "pricing", "investors", "marketplace", "config")
-ENGINES = ("pooling.tapes", *(f"{app}.engine" for app in APPS if (ROOT / app / "engine").is_dir()))
+ENGINES = ("pooling.tapes", "pooling.deals", *(f"{app}.engine" for app in APPS if (ROOT / app / "engine").is_dir()))
 
 
 # -------------------- the import order

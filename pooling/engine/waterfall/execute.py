@@ -172,7 +172,8 @@ def execute_in_slices(
 
 def _scenarios(flows: PoolFlows, part: slice) -> PoolFlows:
     """The flows of a slice of the scenarios, as views."""
-    return replace(flows, **{name: column[..., part] for name, column in flows.columns.items()})
+    columns: dict[str, Any] = {name: column[..., part] for name, column in flows.columns.items()}
+    return replace(flows, **columns)
 
 
 def opening_state(program: Program, scenarios: int, groups: FloatArray | None = None) -> DealState:
@@ -245,7 +246,7 @@ class _Record:
         self.flat["pool_balance"][t, part] = run.pool("", "balance")
         if run.to_call:
             self.called[t, part] = run.called_before
-            self.flat["collections"][t, part] += np.where(run.called_now, run.inflow - run.collected, 0.0)
+            self.flat["collections"][t, part] += run.call_price
         if run.capitalises:
             if self.capitalised is None:
                 self.capitalised = np.zeros_like(out["balance"])

@@ -217,7 +217,8 @@ class _Look:
         notes, principal_due, target = run.notes_balance, run.principal_due, run.target_oc
         pool, opening = run.pool(WHOLE_POOL, "balance"), self._cash(run.opening_cash)
         branch = [i for i, holds in enumerate(run.branch) if np.any(holds)]
-        conditions = [self._read("condition", formula) for formula in run.conditions]
+        # A trigger that a step tests is looked at there; one that no step reaches, when the date opens.
+        self.conditions = [self._read("condition", formula) for formula in run.conditions]
         steps = tuple(self._step(number, step) for number, step in enumerate(program.steps, start=1))
         run.close_date()
         _note_breaches(run, self.first_breach)
@@ -236,7 +237,7 @@ class _Look:
             alternative=run.spec.alternatives[branch[-1] - 1].name if branch and branch[-1] > 0 else "",
             classes=tuple(self._class(k, owed_before[k]) for k in range(len(program.names))),
             triggers=tuple(
-                ExplainedTrigger(trigger.name, conditions[i], bool(run.breached[i][0]), self.first_breach.get(i))
+                ExplainedTrigger(trigger.name, self.conditions[i], bool(run.breached[i][0]), self.first_breach.get(i))
                 for i, trigger in enumerate(run.spec.triggers)
             ),
             steps=steps,
@@ -272,6 +273,9 @@ class _Look:
             formulas += tuple(self._read("target", run.reserve_targets[place]) for place in step.targets)
         before, due = self._cash(run.accounts), self._due(step)
         held = bool(np.any(run.branch[step.branch])) and self._holds(step)
+        if step.pay == "test" and held:
+            for i in step.targets:
+                self.conditions[i] = self._read("condition", run.conditions[i])
         pay(run, step)
         transfers = self._transfers(step)
         paid = dict.fromkeys(step.names, 0.0)

@@ -213,6 +213,7 @@ class Run:
         self.line_limit: dict[int, FloatArray] = {}
         self.line_when: dict[int, Truth] = {}
         self.called_now: Truth = False
+        self.call_price = self.zero
         self.ending: Truth = self.final
         self._collect()
         self.accruing = True
@@ -340,7 +341,8 @@ class Run:
         for k, extra in zip(self.notes, premium, strict=False):
             self.interest_shortfall[k] = self.interest_shortfall[k] + np.where(allowed, extra, 0.0)
             self.interest_accrued[k] = self.interest_accrued[k] + np.where(allowed, extra, 0.0)
-        self.receive(self.program.account_names.index(call.into), np.where(allowed, price, 0.0), "call")
+        self.call_price = np.where(allowed, price, 0.0)
+        self.receive(self.program.account_names.index(call.into), self.call_price, "call")
         self.called_now = allowed
 
     def _fix_principal(self) -> None:
