@@ -1,6 +1,7 @@
 """PoolFlows from flat or vector curves: CPR, CDR, severity and lags; a deal's pricing speed is one.
 
-Not here: simulated defaults (rating), other curve families (ABS speed, SDA, loss timing).
+One scenario in closed form, without a loop over months. Not here: simulated defaults (rating); other speeds, scenarios,
+late payers, advances, loans that are not level (pooling.engine.assumptions, which gives the same flows where both can).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pooling.engine.assumptions.speeds import monthly_rate as monthly_rate
 from pooling.engine.flows import DELINQUENT_BUCKETS, PoolFlows
 from pooling.engine.loans import LoanArrays
 from pooling.engine.schedules import level_balance_factors
@@ -89,12 +91,6 @@ def curve_flows(
     opening = np.array([loans.balance[loans.group == name].sum() for name in names])
     stacked = {key: np.stack([column[key] for column in columns])[..., None] for key in columns[0]}
     return PoolFlows(groups=names, opening_balance=opening, **stacked)
-
-
-def monthly_rate(annual: ArrayLike) -> FloatArray:
-    """1 - (1 - annual)^(1/12): SMM of a CPR, MDR of a CDR (Standard Formulas 1999). Any shape, fractions."""
-    rate: FloatArray = 1.0 - (1.0 - np.asarray(annual, dtype=np.float64)) ** (1.0 / 12.0)
-    return rate
 
 
 def _vector(name: str, value: ArrayLike, months: int) -> FloatArray:

@@ -94,7 +94,7 @@ class PoolFlows:
 
     @property
     def principal(self) -> FloatArray:
-        """(G, T, S) scheduled principal plus prepayment: cash, without recoveries."""
+        """(G, T, S) scheduled principal plus prepayment that borrowers pay: without recoveries and advances."""
         return self.scheduled_principal + self.prepayment
 
     def source(self, name: str) -> FloatArray:
@@ -180,6 +180,8 @@ class PoolFlows:
         for part in parts[1:]:
             if part.groups != first.groups or not np.array_equal(part.opening_balance, first.opening_balance):
                 raise ValueError("parts: slices belong to different pools")
+            if part.columns.keys() != first.columns.keys():
+                raise ValueError("parts: only some slices hold advances or arrears; give slices of one run")
         columns = {name: np.concatenate([part.columns[name] for part in parts], axis=-1) for name in first.columns}
         return cls(groups=first.groups, opening_balance=first.opening_balance, **columns)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pooling.engine.curves import curve_flows, monthly_rate
-from pooling.engine.flows import PoolFlows
+from pooling.engine.flows import COLUMNS, DELINQUENT_BUCKETS, PoolFlows
 from pooling.engine.loans import LoanArrays
+from pooling.engine.packing import flows_from_bytes, flows_from_json, flows_to_bytes, flows_to_json
 from tests.engine.deal_builders import random_flows, slice_flows
 
 FLOWS = ("interest", "scheduled_principal", "prepayment", "default", "charge_off", "recovery")
@@ -210,3 +212,34 @@ def test_weighted_mean_is_a_pool_of_its_own() -> None:
     assert np.all((mean.coupon >= flows.coupon.min()) & (mean.coupon <= flows.coupon.max()))
     with pytest.raises(ValueError, match=r"weights: shape \(4,\), expected \(5,\), >= 0 and not all 0"):
         flows.weighted_mean(weights[1:])
+
+
+def test_what_only_some_pools_have_is_kept_and_changes_no_bytes_of_the_others() -> None:
+    plain = random_flows(2)
+    extra = 0.1 * plain.performing
+    late = np.stack([extra] * len(DELINQUENT_BUCKETS), axis=1)
+    more = replace(plain, advanced_interest=extra, advanced_principal=2.0 * extra, arrears=late)
+
+    header = json.loads(flows_to_bytes(plain).split(b"\n", 1)[0])
+    assert [name for name, *_ in header["arrays"]] == ["opening_balance", *COLUMNS]
+    back = flows_from_bytes(flows_to_bytes(more))
+    assert flows_to_bytes(back) == flows_to_bytes(more)
+    mean = more.weighted_mean(np.ones(5))
+    assert flows_from_json(json.loads(json.dumps(flows_to_json(mean)))).columns.keys() == mean.columns.keys()
+    joined = PoolFlows.concatenate([more, more])
+    assert joined.arrears is not None
+    assert joined.arrears.shape[-1] == 10
+    with pytest.raises(ValueError, match="parts: only some slices hold advances or arrears; give slices of one run"):
+        PoolFlows.concatenate([more, plain])
+
+
+def test_sources_hold_the_advances_and_add_up_to_all_collections() -> None:
+    plain = random_flows(2)
+    extra = 0.1 * plain.performing
+    more = replace(plain, advanced_interest=extra, advanced_principal=2.0 * extra)
+    total = sum(more.source(name) for name in ("interest", "scheduled_principal", "prepayment", "recovery"))
+
+    assert more.source("interest") == pytest.approx(plain.interest + extra)
+    assert np.sum(total, axis=0) == pytest.approx(more.total_collections)
+    assert more.total_collections == pytest.approx(plain.total_collections + 3.0 * extra.sum(axis=0))
+    assert more.check() > 0.01  # advanced principal leaves the delinquent balance, which here it does not

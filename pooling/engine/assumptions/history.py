@@ -46,9 +46,9 @@ def abs_from_factors(
     age_before: int,
     age_after: int,
 ) -> float:
-    """ABS speed between two pool factors (SF-13): (q - r) / (age_before q - age_after r), q the ratio of factors, r that
-    of scheduled factors.
+    """ABS speed between two pool factors (SF-13): (q - r) / (age_before q - age_after r).
 
+    q: ratio of the factors; r: of the scheduled factors.
     The ages are those of the formula's table: in the month after an age a, the loan prepays at age a.
     """
     quotient, scheduled = factor_after / factor_before, scheduled_after / scheduled_before

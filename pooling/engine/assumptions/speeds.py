@@ -6,6 +6,9 @@ throughout: 6 % is 0.06 and 150 % PSA is 1.5. The age of a new loan in its first
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -95,6 +98,22 @@ def timed_amounts(total: ArrayLike, timing: ArrayLike) -> FloatArray:
     shares = timing_vector("timing", timing)
     spread: FloatArray = np.multiply.outer(shares, np.asarray(total, dtype=np.float64))
     return spread
+
+
+def by_date(values: Mapping[dt.date, float], dates: ArrayLike) -> FloatArray:
+    """(T,) a rate given by calendar date, by month of the deal: each value holds from its date until the next one's.
+
+    dates: (T + 1,) cut-off and the ends of the months; a month takes the value that holds at its start.
+    Raises ValueError when the first value starts after the first month.
+    """
+    starts = np.asarray(dates, dtype="datetime64[D]")[:-1]
+    known = sorted(values)
+    at = np.searchsorted(np.array(known, dtype="datetime64[D]"), starts, side="right") - 1
+    if not known or at.min() < 0:
+        first = f"starts on {known[0]}" if known else "is missing"
+        raise ValueError(f"values: the first {first}; give one that holds on {starts[0]}")
+    rates: FloatArray = np.array([values[day] for day in known], dtype=np.float64)[at]
+    return rates
 
 
 def timing_vector(name: str, timing: ArrayLike) -> FloatArray:
