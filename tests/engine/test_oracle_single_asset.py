@@ -1,6 +1,7 @@
 """H01: thirteen single-asset tables of another engine, by its own event order and its own cut-offs.
 
-That engine is a witness, not a definition: it keeps loan period rates to six decimals and cuts every amount to whole cents.
+That engine is a witness, not a definition: it keeps loan period rates to six decimals and cuts every amount to whole
+cents.
 `WITNESS` with rate_decimals=6 and floor_cents reproduces it; without the two the same order of events is exact.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,7 @@ def run(case: dict[str, Any], **more: Any) -> PoolFlows:
     kind, terms, now = case["asset"]
     assert kind == "Mortgage"
     dates = [dt.date.fromisoformat(day) for day in case["expected"]["index"]]
-    days = np.array([(b - a).days for a, b in zip(dates, dates[1:], strict=False)], dtype=float)
+    days = np.array([(b - a).days for a, b in pairwise(dates)], dtype=float)
     asset = loans(
         now["currentBalance"], now["currentRate"], now["remainTerm"], age=terms["originTerm"] - now["remainTerm"]
     )

@@ -219,10 +219,11 @@ def test_more_cash_never_raises_principal_loss_of_the_senior(
 
 def test_scaling_the_deal_scales_every_flow() -> None:
     flows = random_flows(11, stress=0.08)
+    columns: dict[str, Any] = {name: column * 2.0 for name, column in flows.columns.items()}
     doubled = replace(
         flows,
         opening_balance=flows.opening_balance * 2.0,
-        **{name: column * 2.0 for name, column in flows.columns.items()},
+        **columns,
     )
     single = execute(compile_deal(solved(), CUTOFF_CENTS), flows)
     double = execute(compile_deal(solved((130_000_000, 16_000_000, 14_000_000)), 2 * CUTOFF_CENTS), doubled)

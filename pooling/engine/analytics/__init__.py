@@ -1,4 +1,4 @@
-"""Analytics on the flows of a deal: life, window, yield, return, break-even, sizing and sensitivity, over all scenarios.
+"""Analytics on the flows of a deal: life, window, yield, return, break-even, sizing, sensitivity; over all scenarios.
 
 The deal comes as its flows or as a function that runs it; nothing here knows how a waterfall pays.
 """

@@ -25,8 +25,7 @@ class BreakEven:
     status "never": no loss at any stress tested up to the upper bound (stress is None); "at_low": a loss already at the
     lower bound, which is then the stress (survives is None). cause: what the class loses at that stress; principal,
     shortfall: how much, currency units. monotone: False where a higher stress tested did not hurt: the stress is then
-    the
-    first crossing on the grid, and changes lists all that were seen.
+    the first crossing on the grid, and changes lists all that were seen.
     """
 
     name: str
@@ -92,8 +91,8 @@ def break_even(
 ) -> BreakEvens:
     """Break-even stress of every class between low and high, to within tolerance.
 
-    run: (S,) candidate stresses, ascending, to the deal's flows with these as scenarios; everything else as it is
-    assumed.
+    run: (S,) candidate stresses, ascending, to the deal's flows with these as scenarios; everything else as
+    it is assumed.
     The stress is whatever run makes of it: CDR, CPR, severity, or a multiple of the base case. points: stresses of the
     first grid and about as many in each later round: the deal is run once a round, for all classes. tolerance_money:
     currency units; losing more is a loss. deferrable: classes whose interest may be late, see class_losses.
@@ -143,8 +142,7 @@ def break_even(
 
 def first_loss(classes: Sequence[BreakEven]) -> FirstLoss:
     """The lowest break-even of all classes and who takes the loss: those that lose at a stress below which, as far as
-    was
-    tested, nobody does. The residual certificate, which promises nothing, is not asked.
+    was tested, nobody does. The residual certificate, which promises nothing, is not asked.
     """
     stresses = [row.stress for row in classes if row.stress is not None]
     if not stresses:

@@ -96,7 +96,7 @@ class PrincipalWindow:
 
 @dataclass(frozen=True)
 class Factors:
-    """classes: (K, T, S) balance after the payment over the initial one; pool: (T, S) pool balance over that at cut-off.
+    """classes: (K, T, S) balance after the payment over the initial one. pool: (T, S) over the balance at cut-off.
 
     A class that never had a balance (an interest strip) has NaN and False in has_balance, (K,).
     """
@@ -161,8 +161,7 @@ def average_lives(
     """Weighted average life from closing: sum of time x principal over principal (Standard Formulas SF-50).
 
     measure: see payment_times; "periods" for equal periods. unpaid: principal unpaid at the final date is left out of
-    the
-    average, or counted at that date. accretion: interest added to the balance is principal paid in and counts as
+    the average, or counted at that date. accretion: interest added to the balance is principal paid in and counts as
     negative, as for a graduated-payment mortgage, or is not counted, as for an accrual class (SF-56).
 
     Raises ValueError naming the argument.
@@ -256,9 +255,7 @@ def class_yields(
             raise ValueError(f"prices: class {name} has none; give its price per 1 of balance")
         cost[k] = np.asarray(prices.get(name, 0.0)) * (_scale(deal) if strip else held[k])
     cash = np.asarray(deal.interest + deal.principal, dtype=np.float64)[:, after:]
-    return yield_at_price(
-        cash, _times(deal, measure, start, after), cost, compounding=compounding, bracket=bracket
-    )
+    return yield_at_price(cash, _times(deal, measure, start, after), cost, compounding=compounding, bracket=bracket)
 
 
 def opening_balances(deal: ClassFlows) -> NDArray[Any]:

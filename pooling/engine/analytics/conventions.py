@@ -73,7 +73,7 @@ def payment_times(
     Raises ValueError for an unknown measure, or a date before start.
     """
     if measure == "periods":
-        return (first_period + np.arange(1, len(dates) + 1)) * (months_between / 12.0)
+        return np.asarray((first_period + np.arange(1, len(dates) + 1)) * (months_between / 12.0), dtype=np.float64)
     if measure not in get_args(TimeMeasure):
         raise ValueError(f"measure: {measure!r} is unknown; use one of {', '.join(get_args(TimeMeasure))}")
     if dates and min(dates) < start:

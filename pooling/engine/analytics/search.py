@@ -64,10 +64,9 @@ def first_breaks(
     """First break of every row between low and high, to within tolerance.
 
     broken_at: (N,) values, ascending, -> (R, N). points: values of the first grid, bounds included, and about as many
-    in
-    each later round, shared by the rows still open. lattice: only multiples of it are tested, and the tolerance is one
-    of them. A break that holds again within one step of the first grid can be missed; without it the answer is exact to
-    the tolerance.
+    in each later round, shared by the rows still open. lattice: only multiples of it are tested, and the tolerance is
+    one of them. A row that breaks and holds again within one step of the first grid can be missed there; else the
+    answer is exact to the tolerance.
 
     Raises ValueError naming the argument.
     """
@@ -90,9 +89,7 @@ def first_breaks(
     return Search(tuple(_row(tested, row) for row in broken), tested, broken, rounds)
 
 
-def _refinement(
-    tested: FloatArray, broken: BoolArray, width: float, points: int, lattice: float | None
-) -> FloatArray:
+def _refinement(tested: FloatArray, broken: BoolArray, width: float, points: int, lattice: float | None) -> FloatArray:
     """New values inside the brackets of all rows that are wider than `width`; none once the search is over."""
     first = broken.argmax(axis=1)
     rights = np.unique(first[broken.any(axis=1) & (first > 0)])

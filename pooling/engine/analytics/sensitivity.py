@@ -81,8 +81,7 @@ def sensitivity_grid(
 
     runs: structure -> function from {assumption: (C,) values} to its flows with the combinations as scenarios: each
     structure is run once. stresses: assumption -> its values. prices: class -> price per 1 of balance, see
-    class_yields;
-    names that a structure lacks are passed over for it. deferrable: likewise. Other arguments: average_lives.
+    class_yields; names that a structure lacks are passed over for it. deferrable: likewise. Others: average_lives.
 
     Raises ValueError naming the argument.
     """
@@ -100,7 +99,7 @@ def sensitivity_grid(
         deal = run(MappingProxyType(combined))
         if deal.balance.shape[-1] != count:
             got = deal.balance.shape[-1]
-            raise ValueError(f"runs: {structure} returned {got} scenarios for {count} combinations; return one for each")
+            raise ValueError(f"runs: {structure}: {got} scenarios for {count} combinations; return one for each")
         known = {name: price for name, price in prices.items() if name in deal.names}
         grids.append(
             StructureGrid(

@@ -62,8 +62,7 @@ def size_to_stress(
     of the first size first. The stress is the caller's: a scenario set, or the base case times a break-even multiple.
     larger: whether a larger size is "weaker" for these classes (a balance) or "stronger" (support). tolerance,
     denomination: currency units; with a denomination only its multiples are tested. weights: (M,); a class survives
-    while
-    it loses more than tolerance_money in no more than allowed_share of their sum. deferrable: as in class_losses.
+    while it loses more than tolerance_money in no more than allowed_share of their sum. deferrable: as in class_losses.
 
     Raises ValueError naming the argument.
     """
@@ -128,6 +127,4 @@ def _failing(
     if weight.shape != table.shape[2:] or np.any(weight < 0.0) or not weight.sum() > 0.0:
         raise ValueError(f"weights: shape {weight.shape}, expected ({table.shape[2]},), none negative and not all 0")
     failed = table @ weight > (allowed_share + _ROUNDING) * weight.sum()
-    return [
-        tuple(name for k, name in enumerate(names) if name in classes and failed[k, b]) for b in range(len(sizes))
-    ]
+    return [tuple(name for k, name in enumerate(names) if name in classes and failed[k, b]) for b in range(len(sizes))]

@@ -1,8 +1,7 @@
 """Price, yield, duration and convexity of dated flows, many streams at once.
 
 Flows are (T,) of one stream, or (..., T, S) with time last but one and scenarios innermost, as the waterfall returns
-them;
-results are () or (..., S). Prices are money of the flows' unit, accrued interest included. Times are years from
+them; results are () or (..., S). Prices are money of the flows' unit, accrued interest included. Times are years from
 settlement, see payment_times.
 """
 
@@ -83,9 +82,7 @@ class Durations:
     worth: NDArray[np.bool_]
 
 
-def price_at_yield(
-    flows: ArrayLike, times: ArrayLike, yields: ArrayLike, *, compounding: Compounding
-) -> FloatArray:
+def price_at_yield(flows: ArrayLike, times: ArrayLike, yields: ArrayLike, *, compounding: Compounding) -> FloatArray:
     """Value (...,) of the flows at annual yields of any shape that broadcasts to it.
 
     P = sum CF_t (1 + y / m)^(-m t) (Standard Formulas SF-49). Raises ValueError naming the input.
@@ -106,10 +103,8 @@ def yield_at_price(
     """Annual yields at which the flows are worth the prices (broadcast to (...,)).
 
     Without negative flows ln P is convex and falling in the log rate, so Newton's method converges from any start and
-    the
-    yield is the only one. Streams whose flows change sign are searched for every root in the bracket of yearly log
-    rates,
-    see pooling.engine.analytics.roots. Times must be positive. Raises ValueError naming the input.
+    the yield is the only one. Streams whose flows change sign are searched for every root in the bracket of yearly log
+    rates, see pooling.engine.analytics.roots. Times must be positive. Raises ValueError naming the input.
     """
     cash, when, shape = _columns(flows, times)
     if np.any(when <= 0.0):
@@ -142,7 +137,7 @@ def internal_rates(
     compounding: Compounding = "annual",
     bracket: tuple[float, float] = BRACKET,
 ) -> Yields:
-    """Internal rates of return: rates at which streams, outlays negative, are worth nothing; all of them in the bracket.
+    """Internal rates of return: rates at which streams, outlays negative, are worth nothing; all in the bracket.
 
     times: (T,) years in any order, e.g. payment_times(..., "ACT/365F") for XIRR. Raises ValueError naming the input.
     """
@@ -156,9 +151,8 @@ def internal_rates(
 def durations(flows: ArrayLike, times: ArrayLike, yields: ArrayLike, *, compounding: Compounding) -> Durations:
     """Macaulay and modified duration and convexity of the flows at given yields (Standard Formulas SF-49).
 
-    Macaulay = sum t PV_t / P; modified = -dP/dy / P = Macaulay / (1 + y / m); convexity = d2P/dy2 / P = sum t (t + 1 /
-    m)
-    PV_t / P / (1 + y / m)^2. Continuous compounding: m without bound. A yield of NaN gives none.
+    Macaulay = sum t PV_t / P; modified = -dP/dy / P = Macaulay / (1 + y / m); convexity = d2P/dy2 / P = sum
+    t (t + 1 / m) PV_t / P / (1 + y / m)^2. Continuous compounding: m without bound. A yield of NaN gives none.
 
     Raises ValueError naming the input.
     """
@@ -171,13 +165,17 @@ def durations(flows: ArrayLike, times: ArrayLike, yields: ArrayLike, *, compound
     growth, step = (1.0, 0.0) if m is None else (1.0 + y / m, 1.0 / m)
     macaulay = np.where(worth, first / safe, np.nan)
     convexity = np.where(worth, (second + step * first) / safe / growth**2, np.nan)
-    parts = (macaulay, macaulay / growth, convexity, worth)
-    return Durations(*(part.reshape(shape) for part in parts))
+    return Durations(
+        macaulay=macaulay.reshape(shape),
+        modified=(macaulay / growth).reshape(shape),
+        convexity=convexity.reshape(shape),
+        worth=np.asarray(worth.reshape(shape)),
+    )
 
 
 def effective_duration(price: ArrayLike, price_up: ArrayLike, price_down: ArrayLike, shift: float) -> FloatArray:
-    """(P- - P+) / (2 P shift) in years, any shape: prices when yields rise and fall by `shift`, an annual fraction, with
-    flows that answer to it (Standard Formulas SF-50).
+    """(P- - P+) / (2 P shift) in years, any shape: prices when yields rise and fall by `shift`, an annual fraction,
+    with flows that answer to it (Standard Formulas SF-50).
     """
     middle, up, down = (np.asarray(value, dtype=np.float64) for value in (price, price_up, price_down))
     _positive("shift", np.asarray(shift))
@@ -217,10 +215,8 @@ def total_return(
     """Return of a holding sold at a horizon (Standard Formulas SF-50).
 
     flows: those that belong to the holder, at times; each is carried to the horizon at the reinvestment rate, one that
-    is
-    paid after the sale (its record date was before) is brought back at it. price, sale_proceeds: money at settlement
-    and
-    at the horizon, accrued interest included. Raises ValueError naming the input.
+    is paid after the sale (its record date was before) is brought back at it. price, sale_proceeds: money at settlement
+    and at the horizon, accrued interest included. Raises ValueError naming the input.
     """
     cash, when, shape = _columns(flows, times)
     _positive("horizon_years", np.asarray(horizon_years))
@@ -239,7 +235,7 @@ def _columns(flows: ArrayLike, times: ArrayLike) -> tuple[FloatArray, FloatArray
     """(T, n) flows, (T,) times, and the shape of the results."""
     cash, when = np.asarray(flows, dtype=np.float64), np.asarray(times, dtype=np.float64)
     if cash.ndim == 0 or when.ndim != 1 or cash.shape[0 if cash.ndim == 1 else -2] != len(when) or not len(when):
-        raise ValueError(f"flows: shape {cash.shape} with times {when.shape}; give (T,) or (..., T, scenarios) and (T,)")
+        raise ValueError(f"flows: shape {cash.shape} with times {when.shape}; give (T,) or (..., T, S), and (T,)")
     for name, array in (("flows", cash), ("times", when)):
         if not np.isfinite(array).all():
             raise ValueError(f"{name}: {array[~np.isfinite(array)][0]} is no number to discount; mend the stream")
@@ -255,7 +251,7 @@ def _each(name: str, values: ArrayLike, shape: tuple[int, ...]) -> FloatArray:
     try:
         return np.broadcast_to(given, shape).reshape(-1).astype(np.float64)
     except ValueError:
-        raise ValueError(f"{name}: shape {given.shape}, but the streams are {shape}; give one or one for each") from None
+        raise ValueError(f"{name}: shape {given.shape}, the streams are {shape}; give one or one for each") from None
 
 
 def _positive(name: str, values: FloatArray) -> None:
