@@ -37,8 +37,10 @@ class FloatingCoupon:
 class RateStep:
     """One step of a coupon that steps up (or down)."""
 
-    first_accrual: dt.date = spec_field("The rate holds for periods that begin on or after this date.")
-    rate: float = spec_field("Annual fraction from then on.", low=-1.0, high=1.0)
+    first_accrual: dt.date = spec_field("First day of the rate; see within_period.")
+    rate: float | FloatingCoupon = spec_field(
+        "Annual fraction, or a floating coupon, from then on.", low=-1.0, high=1.0
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -51,6 +53,10 @@ class StepCoupon:
     kind: Literal["step"] = spec_field("A fixed rate that changes on given dates.")
     rate: float = spec_field("Annual fraction until the first step.", low=0.0, high=1.0)
     steps: tuple[RateStep, ...] = spec_field("Later rates, in the order of their dates.")
+    within_period: Literal["next_period", "day_weighted"] = spec_field(
+        "A step inside a period counts from the period that begins on or after it, or from its own day.",
+        default="next_period",
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -28,6 +28,12 @@ class Dates:
     closing: dt.date = spec_field("The notes are issued and paid for.")
     first_payment: dt.date = spec_field("First payment date; the others follow on its day of the month.")
     legal_final: dt.date = spec_field("What is unpaid after this date is lost.")
+    payment_day: int | None = spec_field(
+        "Day of the month of the payment dates after the first; null: the day of the first.",
+        low=1,
+        high=31,
+        default=None,
+    )
     first_collection_months: int | None = spec_field(
         "Months of collections paid out on the first date; null: as many as lie between two payment dates.",
         low=1,
@@ -55,7 +61,8 @@ class Dates:
         first, last = self.first_payment, self.legal_final
         between = (last.year - first.year) * 12 + last.month - first.month
         short_month = (last + dt.timedelta(days=1)).month != last.month
-        if last.day < first.day and not short_month:
+        day = first.day if self.payment_day is None else self.payment_day
+        if between and last.day < day and not short_month:
             between -= 1
         return between // months + 1
 
@@ -152,7 +159,7 @@ class Conventions:
     business_day_rule: BusinessDayRule = spec_field("How a payment date on a holiday moves.")
     calendar: CalendarName = spec_field("Whose holidays count.")
     shortfall_interest: Literal["note_rate", "none"] = spec_field("What unpaid interest itself earns.")
-    rounding: Literal["HALF_EVEN", "HALF_UP"] = spec_field("Rounding to the cent in a run of whole cents.")
+    rounding: Literal["HALF_EVEN", "HALF_UP", "DOWN"] = spec_field("Rounding to the cent in a run of whole cents.")
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pooling.engine.deal.classes import AccrualNote, Coupon, FloatingCoupon, InterestOnly, PlannedNote, TriggeredCoupon
+from pooling.engine.deal.classes import (
+    AccrualNote,
+    Coupon,
+    FloatingCoupon,
+    InterestOnly,
+    PlannedNote,
+    StepCoupon,
+    TriggeredCoupon,
+)
 from pooling.engine.deal.errors import SpecError
 from pooling.engine.deal.features import AnnualPercentageFee, Cap, FormulaFee, ReserveAccount
 from pooling.engine.deal.rules import WaterfallStep
@@ -103,9 +111,14 @@ def index_names(spec: DealSpec) -> tuple[str, ...]:
             found.add(hedge.index)
         else:
             coupons += [hedge.pays, hedge.receives]
-    for coupon in coupons:
-        parts = (coupon.before, coupon.after) if isinstance(coupon, TriggeredCoupon) else (coupon,)
-        found |= {part.index for part in parts if isinstance(part, FloatingCoupon)}
+    while coupons:
+        coupon = coupons.pop()
+        if isinstance(coupon, FloatingCoupon):
+            found.add(coupon.index)
+        elif isinstance(coupon, TriggeredCoupon):
+            coupons += [coupon.before, coupon.after]
+        elif isinstance(coupon, StepCoupon):
+            coupons += [step.rate for step in coupon.steps]
     return tuple(sorted(found))
 
 

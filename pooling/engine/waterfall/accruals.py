@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,7 @@ from pooling.engine.deal.features import (
     RecurringFee,
     Swap,
 )
+from pooling.engine.waterfall.arithmetic import sum_of
 from pooling.engine.waterfall.collateral import WHOLE_POOL
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ class Accruals:
         self.coupons = [tranche.coupon for tranche in self.spec.tranches if tranche.coupon is not None]
         self.compound = conventions.shortfall_interest == "note_rate"
         ends = self.calendar.nominal if conventions.accrual_dates == "unadjusted" else self.calendar.dates
-        self.starts = (self.calendar.closing, *ends[:-1])
+        self.starts, self.ends = (self.calendar.closing, *ends[:-1]), ends
 
     def on_date(self) -> None:
         """Accrue the period that ends on this date."""
@@ -77,9 +79,23 @@ class Accruals:
                 rate = np.maximum(rate, coupon.floor)
             return rate if coupon.cap is None else np.minimum(rate, coupon.cap)
         if isinstance(coupon, StepCoupon):
-            rates = [step.rate for step in coupon.steps if step.first_accrual <= self._start()]
-            return rates[-1] if rates else coupon.rate
+            first, *others = self._stepped(coupon)
+            return sum((rate * share for rate, share in others), first[0] * first[1])
         return coupon
+
+    def _stepped(self, coupon: StepCoupon) -> list[tuple[FloatArray | float, float]]:
+        """(rate, share of the period by actual days): one where no step lies inside the period, or none counts there."""
+        start, end = self._start(), self.ends[self.run.number - 1]
+        rate: FloatArray | float = coupon.rate
+        inside: list[tuple[dt.date, FloatArray | float]] = []
+        for step in coupon.steps:
+            if step.first_accrual <= start:
+                rate = self.rate(step.rate)
+            elif coupon.within_period == "day_weighted" and step.first_accrual < end:
+                inside.append((step.first_accrual, self.rate(step.rate)))
+        days = [start, *(day for day, _ in inside), end]
+        rates = [rate, *(later for _, later in inside)]
+        return [(part, (b - a).days / (end - start).days) for part, (a, b) in zip(rates, pairwise(days), strict=True)]
 
     def coupon_rate(self, k: int) -> FloatArray | float:
         """Annual rate of class k in the period."""
@@ -95,14 +111,14 @@ class Accruals:
         run.period_rate = []
         run.interest_accrued = []
         for k, tranche in enumerate(self.spec.tranches):
-            factor = self.coupon_rate(k) * self.fraction(tranche.day_count)
-            run.period_rate.append(factor)
+            fraction = self.fraction(tranche.day_count)
+            run.period_rate.append(self.coupon_rate(k) * fraction)
             if isinstance(tranche, InterestOnly):
                 base = run.evaluate(self.spec.formulas[f"tranches[{k}].notional"])
             else:
                 base = run.balance[k]
             earning = base + run.interest_shortfall[k] if self.compound else base
-            accrued = run.arithmetic.born(earning * factor)
+            accrued = self._accrued(k, earning, fraction)
             if isinstance(tranche, AccrualNote):
                 accretes = run.holds(self.spec.formulas[f"tranches[{k}].accretes_while"])
                 added = np.where(accretes, accrued, 0.0)
@@ -111,6 +127,14 @@ class Accruals:
                 accrued = accrued - added
             run.interest_accrued.append(accrued)
             run.interest_shortfall[k] = run.interest_shortfall[k] + accrued
+
+    def _accrued(self, k: int, earning: FloatArray, fraction: float) -> FloatArray:
+        """Interest of the period; where the rate steps inside it, each part accrues, and is rounded, by itself."""
+        run, coupon = self.run, self.coupons[k]
+        if not isinstance(coupon, StepCoupon):
+            return run.arithmetic.born(earning * run.period_rate[k])
+        parts = [run.arithmetic.born(earning * (rate * (fraction * share))) for rate, share in self._stepped(coupon)]
+        return sum_of(parts)
 
     def make_whole(self) -> list[FloatArray]:
         """Premium of each class at a call: its coupon above the reference rate, month by month until the date that ends

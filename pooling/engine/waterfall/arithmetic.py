@@ -26,7 +26,7 @@ class Arithmetic:
     """mode: "float64" or "cents". rounding: of an amount that is born in cents."""
 
     mode: Mode
-    rounding: Literal["HALF_EVEN", "HALF_UP"]
+    rounding: Literal["HALF_EVEN", "HALF_UP", "DOWN"]
 
     @property
     def scale(self) -> float:
@@ -39,6 +39,8 @@ class Arithmetic:
             return amount
         # A product of rates is off by a few units in its last place: what lies that near to half a cent is half a cent.
         noise = np.maximum(np.abs(amount) * TIE_NOISE, TIE_NOISE)
+        if self.rounding == "DOWN":
+            return np.floor(amount + noise)
         below = np.floor(amount)
         tie = np.abs(amount - below - 0.5) <= noise
         up = below + 1.0 if self.rounding == "HALF_UP" else below + below % 2.0

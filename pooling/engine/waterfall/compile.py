@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pooling.engine.calendars import payment_dates
+from pooling.engine.calendars import add_months, adjust
 from pooling.engine.daycount import DayCount, year_fraction
 from pooling.engine.deal import DealSpec, SpecError
 from pooling.engine.deal.checks import collection_map
@@ -63,10 +63,11 @@ def compile_deal(spec: DealSpec, pool_balance_cents: int) -> Program:
 def calendar_of(spec: DealSpec) -> Calendar:
     """Payment dates of the deal up to legal final, with the year fraction of every accrual period by day count."""
     conventions, dates = spec.conventions, spec.dates
-    nominal = payment_dates(dates.first_payment, dates.legal_final, spec.months_between, "unadjusted", "none")
-    adjusted = payment_dates(
-        dates.first_payment, dates.legal_final, spec.months_between, conventions.business_day_rule, conventions.calendar
+    nominal = tuple(
+        dates.first_payment if k == 0 else add_months(dates.first_payment, k * spec.months_between, dates.payment_day)
+        for k in range(spec.payments)
     )
+    adjusted = tuple(adjust(day, conventions.business_day_rule, conventions.calendar) for day in nominal)
     ends = nominal if conventions.accrual_dates == "unadjusted" else adjusted
     given = [getattr(part, "day_count", None) for part in (*spec.tranches, *spec.fees, *spec.hedges)]
     counts: set[DayCount] = {conventions.interest_day_count, *(count for count in given if count is not None)}
