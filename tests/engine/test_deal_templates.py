@@ -159,7 +159,7 @@ def test_every_part_of_the_language_occurs_in_some_template() -> None:
 
 def test_every_optional_key_is_used_in_some_template() -> None:
     """Those that a special class inherits from a note are used by a note."""
-    inherited = {"interest_deferrable", "deferral", "day_count", "currency"}
+    inherited = {"interest_deferrable", "deferral", "day_count", "accrual_dates", "currency"}
     used = {
         (type(part), field.name)
         for name in NAMES

@@ -154,7 +154,7 @@ def test_every_cent_of_every_date_has_a_source_and_a_payee(name: str) -> None:
                 assert (entering[place] > 0) != (leaving[place] > 0), (number, node.label)
         deal = case.deal
         opening = deal.opening_accounts[:, 0] if number == 1 else deal.accounts[:, t - 1, 0]
-        year = program.calendar.fractions[spec.conventions.interest_day_count][t]
+        year = program.calendar.fractions[spec.conventions.interest_day_count, spec.conventions.accrual_dates][t]
         income = sum(round(cash * part.yield_rate * year) for cash, part in zip(opening, spec.accounts, strict=True))
         outside = sum(amount for place, amount in leaving.items() if not entering[place])
         if not deal.called[t, 0]:  # the price of the call comes from outside as well

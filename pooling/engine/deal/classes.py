@@ -9,7 +9,7 @@ from typing import Literal
 from pooling.engine.daycount import DayCount
 from pooling.engine.deal.codec import check_fields, spec_field
 from pooling.engine.deal.errors import SpecError, suggestion
-from pooling.engine.deal.parts import MAX_CENTS, NAME
+from pooling.engine.deal.parts import MAX_CENTS, NAME, AccrualDates
 
 INDICATIVE_GRADES = tuple("AAA AA+ AA AA- A+ A A- BBB+ BBB BBB- BB+ BB BB- B+ B B- CCC".split())
 INDEX = r"[A-Za-z][A-Za-z0-9_-]{0,31}"
@@ -107,6 +107,9 @@ class PrincipalClass:
         "What is unpaid stays owed, or is added to the balance (payment in kind).", default="carried"
     )
     day_count: DayCount | None = spec_field("Day count of the coupon; null: the deal's.", default=None)
+    accrual_dates: AccrualDates | None = spec_field(
+        "Between which dates the coupon accrues; null: as the deal says.", default=None
+    )
     currency: str | None = spec_field("ISO 4217 code; null: the deal's.", pattern=r"[A-Z]{3}", default=None)
 
     def __post_init__(self) -> None:
@@ -167,6 +170,9 @@ class InterestOnly:
     )
     interest_deferrable: bool = spec_field("Whether missed interest may be paid later.", default=False)
     day_count: DayCount | None = spec_field("Day count of the coupon; null: the deal's.", default=None)
+    accrual_dates: AccrualDates | None = spec_field(
+        "Between which dates the coupon accrues; null: as the deal says.", default=None
+    )
     currency: str | None = spec_field("ISO 4217 code; null: the deal's.", pattern=r"[A-Z]{3}", default=None)
 
     # What every class answers, so that nobody has to ask which kind it is.

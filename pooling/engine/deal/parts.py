@@ -17,6 +17,7 @@ MAX_CENTS = 10**15  # ten trillion currency units: beyond it float64 no longer h
 MONTHS_BETWEEN = {"monthly": 1, "quarterly": 3, "semiannual": 6, "annual": 12}
 
 Frequency = Literal["monthly", "quarterly", "semiannual", "annual"]
+AccrualDates = Literal["unadjusted", "adjusted"]
 EventOrder = Literal["default_first", "default_then_prepayment", "BMA", "WITNESS", "SERVICER"]
 
 
@@ -153,7 +154,7 @@ class Conventions:
         "default, prepayment, instalment (default_then_prepayment, WITNESS); as a servicer reports (SERVICER)."
     )
     interest_day_count: DayCount = spec_field("Day count of coupons, fees and hedges, unless they name their own.")
-    accrual_dates: Literal["unadjusted", "adjusted"] = spec_field(
+    accrual_dates: AccrualDates = spec_field(
         "Whether interest accrues between the nominal payment dates or those moved to business days."
     )
     business_day_rule: BusinessDayRule = spec_field("How a payment date on a holiday moves.")

@@ -64,9 +64,10 @@ class Accruals:
             self._transition(run.stress.servicer_default.transition_cost)
 
     # --------------------------------------------------------------------------------------------------------- coupons
-    def fraction(self, day_count: str | None) -> float:
-        """Year fraction of the period by a day count; None is the deal's."""
-        return float(self.calendar.fractions[day_count or self.day_count][self.run.number - 1])
+    def fraction(self, day_count: str | None, accrual_dates: str | None = None) -> float:
+        """Year fraction of the period by a day count between dates as named; None is the deal's."""
+        key = (day_count or self.day_count, accrual_dates or self.spec.conventions.accrual_dates)
+        return float(self.calendar.fractions[key][self.run.number - 1])
 
     def _start(self) -> dt.date:
         return self.starts[self.run.number - 1]
@@ -84,7 +85,7 @@ class Accruals:
         return coupon
 
     def _stepped(self, coupon: StepCoupon) -> list[tuple[FloatArray | float, float]]:
-        """(rate, share of the period by actual days): one where no step lies inside the period, or none counts there."""
+        """(rate, share of the period by actual days): one where no step lies inside the period or counts there."""
         start, end = self._start(), self.ends[self.run.number - 1]
         rate: FloatArray | float = coupon.rate
         inside: list[tuple[dt.date, FloatArray | float]] = []
@@ -111,7 +112,7 @@ class Accruals:
         run.period_rate = []
         run.interest_accrued = []
         for k, tranche in enumerate(self.spec.tranches):
-            fraction = self.fraction(tranche.day_count)
+            fraction = self.fraction(tranche.day_count, tranche.accrual_dates)
             run.period_rate.append(self.coupon_rate(k) * fraction)
             if isinstance(tranche, InterestOnly):
                 base = run.evaluate(self.spec.formulas[f"tranches[{k}].notional"])

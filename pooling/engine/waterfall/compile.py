@@ -68,15 +68,16 @@ def calendar_of(spec: DealSpec) -> Calendar:
         for k in range(spec.payments)
     )
     adjusted = tuple(adjust(day, conventions.business_day_rule, conventions.calendar) for day in nominal)
-    ends = nominal if conventions.accrual_dates == "unadjusted" else adjusted
     given = [getattr(part, "day_count", None) for part in (*spec.tranches, *spec.fees, *spec.hedges)]
     counts: set[DayCount] = {conventions.interest_day_count, *(count for count in given if count is not None)}
-    starts = (dates.closing, *ends[:-1])
-    fractions: dict[str, FloatArray] = {
-        count: np.array([year_fraction(a, b, count) for a, b in zip(starts, ends, strict=True)]) for count in counts
-    }
+    fractions: dict[tuple[str, str], FloatArray] = {}
+    for accrual, ends in (("unadjusted", nominal), ("adjusted", adjusted)):
+        starts = (dates.closing, *ends[:-1])
+        for count in counts:
+            parts = [year_fraction(a, b, count) for a, b in zip(starts, ends, strict=True)]
+            fractions[count, accrual] = np.array(parts)
     first = dates.first_collection_months or spec.months_between
-    months = first + spec.months_between * np.arange(len(ends), dtype=np.int64)
+    months = first + spec.months_between * np.arange(len(nominal), dtype=np.int64)
     return Calendar(closing=dates.closing, dates=adjusted, nominal=nominal, fractions=fractions, months=months)
 
 

@@ -399,7 +399,7 @@ class _Look:
     # ------------------------------------------------------------------------------------------- classes and the pool
     def _class(self, k: int, owed_before: Any) -> ClassAccount:
         run, tranche = self.run, self.run.spec.tranches[k]
-        fraction = run.accruals.fraction(tranche.day_count)
+        fraction = run.accruals.fraction(tranche.day_count, tranche.accrual_dates)
         factor = float(np.asarray(run.period_rate[k]).reshape(-1)[0])
         paid, principal = run.interest_paid[k], run.principal_paid[k]
         return ClassAccount(

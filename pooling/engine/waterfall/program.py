@@ -72,13 +72,17 @@ class LedgerLine:
 
 @dataclass(frozen=True)
 class Calendar:
-    """Payment dates up to legal final. dates: adjusted to business days. nominal: as written. fractions: day count ->
-    (P,) year fraction of each accrual period. months: (P,) months of pool flows paid out up to each date."""
+    """Payment dates up to legal final.
+
+    dates: adjusted to business days. nominal: as written. fractions: (day count, accrual dates) -> (P,) year fraction
+    of each
+    accrual period. months: (P,) months of pool flows paid out up to each date.
+    """
 
     closing: dt.date
     dates: tuple[dt.date, ...]
     nominal: tuple[dt.date, ...]
-    fractions: Mapping[str, FloatArray]
+    fractions: Mapping[tuple[str, str], FloatArray]
     months: NDArray[np.int64]
 
     @property
