@@ -1,9 +1,9 @@
 """Speed of the waterfall: `python -m tests.benchmarks.waterfall`.
 
 One deal of 14 steps with tests, a switch from pro rata to sequential principal, turbo and a reserve, over 60 months:
-10,000
-scenarios with the whole ledger, 100,000 without it slice by slice, and the same program scenario by scenario. Times are
-wall-clock, the least of three runs; the first run of each is shown beside it, because it also pays for fresh memory.
+10,000 scenarios with the whole ledger, 100,000 without it slice by slice, and the same program scenario by scenario.
+Times are wall-clock, the least of three runs; the first run of each is shown beside it, because it also pays for fresh
+memory.
 """
 
 from __future__ import annotations

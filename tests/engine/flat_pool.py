@@ -23,8 +23,7 @@ def pool(
     group: str = "all",
 ) -> PoolFlows:
     """A pool of sum(principal) + sum(losses): each month pays scheduled principal and interest and charges losses off
-    at
-    once; 10 loans stay in it until the end."""
+    at once; 10 loans stay in it until the end."""
     months = len(principal)
     paid, lost = np.asarray(principal, dtype=float), np.asarray(losses or [0.0] * months, dtype=float)
     opening = float(paid.sum() + lost.sum())

@@ -1,15 +1,11 @@
 """Two real auto trusts, CarMax 2017-1 and 2018-1: 58 monthly reports of their notes (form 10-D) against our waterfall.
 
 Given the total principal of each month, every class is paid to the cent, from closing and also when each month starts
-anew
-from the reported balances. Coupons are inferred from one month's interest, come out as round rates, and give the
-interest
-of all other months to the cent by their day count: A-1 ACT/360 between the days on which it is really paid (the 15th,
-or
-the business day after), the others 30/360 from the 15th to the 15th. Class A-2b of 2018-1 floats; the reports carry no
-index, so its interest is left out. Class D of 2018-1 is reported without balances (23 class-months): its coupon cannot
-be
-inferred, its principal, always zero here, is left out too.
+anew from the reported balances. Coupons are inferred from one month's interest, come out as round rates, and give the
+interest of all other months to the cent by their day count: A-1 ACT/360 between the days on which it is really paid
+(the 15th, or the business day after), the others 30/360 from the 15th to the 15th. Class A-2b of 2018-1 floats; the
+reports carry no index, so its interest is left out. Class D of 2018-1 is reported without balances (23 class-months):
+its coupon cannot be inferred, its principal, always zero here, is left out too.
 """
 
 from __future__ import annotations
@@ -169,10 +165,8 @@ def test_principal_and_balances_to_the_cent(shared: Path, trust: Trust, from_rep
 @pytest.mark.shared
 def test_the_odd_cent_between_twin_classes(shared: Path) -> None:
     """A-2a and A-2b share 16 payments by balance. By largest remainders four of them differ from the report, by one
-    cent
-    each way: the trustee's rule for the odd cent is not in the reports, and no rounding of shares, of amounts per unit
-    or of
-    factors to 4 to 15 digits, up, down or half up, of current or original balances, gives all sixteen."""
+    cent each way: the trustee's rule for the odd cent is not in the reports, and no rounding of shares, of amounts per
+    unit or of factors to 4 to 15 digits, up, down or half up, of current or original balances, gives all sixteen."""
     program, pool, months, _ = built(shared, TRUSTS[1])
     found = split(reconcile(program, pool, months, from_reported=True), "principal")
 

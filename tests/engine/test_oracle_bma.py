@@ -112,8 +112,7 @@ def test_abs_speed_table(shared: Path) -> None:
 @pytest.mark.shared
 def test_cumulative_defaults_of_the_standard_default_assumption(shared: Path) -> None:
     """B03, SF-20: share of a new 8 % pool of 360 months that ever defaults, PSA by SDA. No advances, no lag, as
-    printed to
-    two decimals."""
+    printed to two decimals."""
     table = oracle(shared, "B03_bma_prepay_default_models")["sda_cumulative_default_pct_of_new_8pct_360m"]
     speeds = [float(name.split("_")[1]) / 100.0 for name in table["header"][1:]]
     for psa, *printed in table["rows"]:

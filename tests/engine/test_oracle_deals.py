@@ -2,10 +2,9 @@
 every date.
 
 That engine is a witness. It cuts each amount down to whole cents: the deals name that rounding, DOWN; with HALF_EVEN
-the
-balances drift by 0.05 to 0.06 within nine months. It also keeps loan period rates to six decimals (8 % / 12 is 0.006666
-there: on 2,200 of loans 0.0015 a month), which is inside its pool tables, our input. Its two known defects (a negated
-trigger, a percentage fee that stops accruing with the pool) touch none of these deals and are not imitated.
+the balances drift by 0.05 to 0.06 within nine months. It also keeps loan period rates to six decimals (8 % / 12 is
+0.006666 there: on 2,200 of loans 0.0015 a month), which is inside its pool tables, our input. Its two known defects (a
+negated trigger, a percentage fee that stops accruing with the pool) touch none of these deals and are not imitated.
 Conventions: ACT/365F on the balance since the last payment, unpaid interest earns the note rate, turbo, support in
 order.
 """

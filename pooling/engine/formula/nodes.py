@@ -22,8 +22,7 @@ OR, AND, NOT, COMPARE, SUM, PRODUCT, MINUS, ATOM = range(8)
 @dataclass(frozen=True)
 class Node:
     """kind of the value; work: evaluates it; text: canonical; binds: how tightly; constant: reads no quantity; zero:
-    the
-    literal 0, which may stand for no money."""
+    the literal 0, which may stand for no money."""
 
     kind: Kind
     work: Work

@@ -40,8 +40,7 @@ FUNCTIONS = {
 @dataclass(frozen=True)
 class Formula:
     """A formula that has been read: its text, the kind of its value, the quantities it reads in the order of their
-    first
-    use, and its canonical text."""
+    first use, and its canonical text."""
 
     text: str
     kind: Kind

@@ -1,8 +1,7 @@
 """The two arithmetics that share one program: float64 currency units, and whole cents held exactly in float64.
 
 A whole number below 2^53 is exact in float64, so both run the same code; whole cents differ only where an amount is
-born
-(rounded by the named rule) or divided (largest remainders).
+born (rounded by the named rule) or divided (largest remainders).
 """
 
 from __future__ import annotations

@@ -23,8 +23,7 @@ def compile_deal(spec: DealSpec, pool_balance_cents: int) -> Program:
     """The program of a deal over a pool of this balance at cut-off.
 
     pool_balance_cents: cents, > 0. Where the spec gives no target overcollateralisation it is what the notes leave of
-    the
-    pool at closing.
+    the pool at closing.
 
     Raises SpecError naming the class whose balance or coupon is still null; ValueError for the pool balance.
     """

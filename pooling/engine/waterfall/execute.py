@@ -46,21 +46,17 @@ def execute(
     """Pay the pool's cash through the order of payments.
 
     flows: months 1 to M after cut-off, or, with a state, the months after it; each payment date takes those of its
-    period.
-    mode: "float64", or "cents": whole cents with the deal's rounding and largest-remainder splits. rates: index ->
-    (P,) or
-    (P, S) annual fractions by payment date from the first after closing. replacement: flows of the collateral that a
-    revolving period buys, of one pool with any balance, S = 1 or as many scenarios; its month 1 follows the purchase.
-    forced: trigger -> breached or not, on every date. stress: structural stress. to_call: exercise the clean-up call
-    on the
-    first date on which it may be; False runs to maturity. ends: the last date of the flows is the deal's final date:
-    all
-    principal is due there and the reserves are released; what is not paid is unpaid_principal. keep_states: numbers of
-    dates of this run (1 to T) after which the state is kept; the last one always is. ledger: keep every transfer.
+    period. mode: "float64", or "cents": whole cents with the deal's rounding and largest-remainder splits. rates:
+    index -> (P,) or (P, S) annual fractions by payment date from the first after closing. replacement: flows of the
+    collateral that a revolving period buys, of one pool with any balance, S = 1 or as many scenarios; its month 1
+    follows the purchase. forced: trigger -> breached or not, on every date. stress: structural stress. to_call:
+    exercise the clean-up call on the first date on which it may be; False runs to maturity. ends: the last date of the
+    flows is the deal's final date: all principal is due there and the reserves are released; what is not paid is
+    unpaid_principal. keep_states: numbers of dates of this run (1 to T) after which the state is kept; the last one
+    always is. ledger: keep every transfer.
 
     Raises ValueError when flows reach beyond legal final, hold NaN or negative cash, or belong to another pool, and
-    for an
-    index, a trigger or collateral that is missing; ArithmeticError should cash not be conserved.
+    for an index, a trigger or collateral that is missing; ArithmeticError should cash not be conserved.
     """
     start = _check(program, flows, state)
     arithmetic = Arithmetic(mode, program.spec.conventions.rounding)
@@ -112,8 +108,7 @@ def single_run(
     ends: bool = True,
 ) -> Run:
     """One scenario ready to be run step by step, with a ledger of its own: what explain() looks into. Arguments and
-    errors
-    as execute(); the scenario is the column of the flows."""
+    errors as execute(); the scenario is the column of the flows."""
     start = _check(program, flows, state)
     arithmetic = Arithmetic(mode, program.spec.conventions.rounding)
     options = Options(
@@ -150,8 +145,7 @@ def execute_in_slices(
     """execute() over `size` scenarios at a time: memory stays that of one slice, however many scenarios there are.
 
     options: keyword arguments of execute() but state, which starts at closing. Yields the slice and its flows, in
-    order; they
-    are to the bit the columns of execute() over all scenarios. Errors as execute().
+    order; they are to the bit the columns of execute() over all scenarios. Errors as execute().
     """
     rates = {name: np.asarray(rate, dtype=np.float64) for name, rate in (options.pop("rates", None) or {}).items()}
     replacement = options.pop("replacement", None)
@@ -178,8 +172,7 @@ def _scenarios(flows: PoolFlows, part: slice) -> PoolFlows:
 
 def opening_state(program: Program, scenarios: int, groups: FloatArray | None = None) -> DealState:
     """The state at closing, the same in every scenario. groups: (G,) cut-off balance of the collateral groups, where
-    the
-    deal names any."""
+    the deal names any."""
     spec = program.spec
     sizes = {
         "K": len(program.names),

@@ -25,8 +25,7 @@ from pooling.engine.waterfall.steps import pay
 @dataclass(frozen=True)
 class ReadFormula:
     """A formula and what it read. role: "amount", "limit", "when", "support_when", "condition" or "target". value: an
-    amount,
-    a number or a truth; reads: each quantity with its value, in the order of its first use."""
+    amount, a number or a truth; reads: each quantity with its value, in the order of its first use."""
 
     role: str
     text: str
@@ -49,10 +48,8 @@ class ExplainedStep:
     """One step of the order of payments.
 
     number: its place, from 1. carried_out: whether its order of payments and its condition held. due, paid, left: by
-    payee:
-    what it asked for, got, and is still owed after it (principal: of what was due on the date). cash_before,
-    cash_after: by
-    account. concerns: whether the class asked about is among its payees. sentence: all that in words.
+    payee: what it asked for, got, and is still owed after it (principal: of what was due on the date). cash_before,
+    cash_after: by account. concerns: whether the class asked about is among its payees. sentence: all that in words.
     """
 
     number: int
@@ -86,8 +83,7 @@ class ExplainedTrigger:
 @dataclass(frozen=True)
 class ClassAccount:
     """A class on the date: opening + capitalised - principal = closing; owed_before + accrued - interest - (what of it
-    was
-    capitalised) = owed_after. rate: annual fraction; year_fraction: of the period."""
+    was capitalised) = owed_after. rate: annual fraction; year_fraction: of the period."""
 
     name: str
     opening: float
@@ -107,12 +103,9 @@ class Explanation:
     """One payment date of one scenario.
 
     number, date: of the payment. principal_due and how it came about: notes, pool_balance, target_oc. alternative:
-    name of
-    the order of payments that held, "" for the main one. steps: all of them, in order. opening, closing: cash by
-    account.
-    transfers: everything that moved, the pool's cash by source; for every account opening + in = out + closing.
-    tranche:
-    the class asked about, or "".
+    name of the order of payments that held, "" for the main one. steps: all of them, in order. opening, closing: cash
+    by account. transfers: everything that moved, the pool's cash by source; for every account opening + in = out +
+    closing. tranche: the class asked about, or "".
     """
 
     number: int
@@ -166,8 +159,7 @@ def explain_date(
 
     date: number of the payment after closing, from 1, or its date. scenario: column of the flows. options: those of
     execute() that the run was made with (state, mode, rates, replacement, forced, stress, to_call, ends). Raises
-    ValueError
-    for a date or scenario that the run does not have, and as execute().
+    ValueError for a date or scenario that the run does not have, and as execute().
     """
     if not 0 <= scenario < flows.scenarios:
         raise ValueError(f"scenario: {scenario} lies outside 0 to {flows.scenarios - 1}")

@@ -30,13 +30,10 @@ class Step:
     """One line of the program.
 
     id: stable, such as "interest:A". path: where it stands in the spec. targets: places of the payees among the
-    classes,
-    fees, accounts, ledgers, facilities or hedges; several share pro rata. sources: places of the accounts that pay.
-    support: ("account" or "facility", place). line: steps of one line of the spec share its amount and its limit;
-    first:
-    whether this is the first of them. branch: 0 in the main order of payments, i in the i-th alternative. booked:
-    place of
-    its first transfer in the ledger.
+    classes, fees, accounts, ledgers, facilities or hedges; several share pro rata. sources: places of the accounts
+    that pay. support: ("account" or "facility", place). line: steps of one line of the spec share its amount and its
+    limit; first: whether this is the first of them. branch: 0 in the main order of payments, i in the i-th
+    alternative. booked: place of its first transfer in the ledger.
     """
 
     id: str
@@ -75,8 +72,7 @@ class Calendar:
     """Payment dates up to legal final.
 
     dates: adjusted to business days. nominal: as written. fractions: (day count, accrual dates) -> (P,) year fraction
-    of each
-    accrual period. months: (P,) months of pool flows paid out up to each date.
+    of each accrual period. months: (P,) months of pool flows paid out up to each date.
     """
 
     closing: dt.date
@@ -97,10 +93,8 @@ class Program:
 
     names, initial_balance, coupon: (K,) classes, currency units and annual fractions (of a coupon that moves: NaN).
     reserve_initial: (A,) currency units at closing. cutoff_balance: pool at cut-off. closing_oc: what the notes leave
-    of
-    it. collected: source and group -> place of the account. lines: transfers of the ledger; opening_lines: id -> place
-    of
-    the transfers booked before the first step. branches: conditions of the alternatives, in order.
+    of it. collected: source and group -> place of the account. lines: transfers of the ledger; opening_lines: id ->
+    place of the transfers booked before the first step. branches: conditions of the alternatives, in order.
     """
 
     spec: DealSpec
@@ -171,10 +165,8 @@ class DealState:
 
     Every array has the axis that STATE_AXES names and S scenarios last; S may be 1: one known state for all. breached:
     latched triggers (1 or 0), bad_dates and good_dates: dates in a row with and without its condition. called: 1 once
-    the
-    clean-up call was exercised; amortising: 1 once a revolving period has ended early. bought: future flows of
-    collateral
-    bought in a revolving period, (columns, T, S) from the next date on, or None.
+    the clean-up call was exercised; amortising: 1 once a revolving period has ended early. bought: future flows of
+    collateral bought in a revolving period, (columns, T, S) from the next date on, or None.
 
     Raises ValueError naming the field.
     """
@@ -224,22 +216,17 @@ class DealFlows:
     """What the deal paid. Index t is the payment date first_period + t + 1; dates: (T,) those dates.
 
     names, initial_balance, coupon: (K,). balance: (K, T, S) after the payment. interest, principal: (K, T, S) paid.
-    interest_due: (K, T, S) accrued in the period, with what unpaid interest itself earns. interest_shortfall: (K, T, S)
-    interest still unpaid after the payment, carried forward: shortfall[t] = shortfall[t - 1] + due - paid -
-    capitalised.
-    capitalised: (K, T, S) interest added to the balance (payment in kind, accrual classes), or None where no class does
-    so: balance[t] = balance[t - 1] + capitalised - principal. residual: (T, S) cash to the residual certificate. fees,
-    fee_shortfall: (F, T, S). accounts: (A, T, S) end balances; opening_accounts: (A, S). deficiency: (L, T, S). drawn:
-    (D,
-    T, S). hedge_net: (H, T, S) received less paid. breached: (N, T, S). called: (T, S) whether the pool is sold on
-    this date
-    or before. collections: (T, S) cash of the pool that reached the deal, the price of a call included. pool_balance:
-    (T, S).
-    unpaid_principal: (K, S) at the last date of a run that ends the deal. period_rate: (K, T, S or 1) coupon x year
-    fraction of each period. unit: "currency", or "cents" where every amount is a whole number of cents.
-    conservation_error: largest |opening cash + in - out - closing cash| over scenarios and dates. ledger: every
-    transfer,
-    where asked for. states: state after some dates, by number.
+    interest_due: (K, T, S) accrued in the period, with what unpaid interest itself earns. interest_shortfall: (K, T,
+    S) interest still unpaid after the payment, carried forward: shortfall[t] = shortfall[t - 1] + due - paid -
+    capitalised. capitalised: (K, T, S) interest added to the balance (payment in kind, accrual classes), or None where
+    no class does so: balance[t] = balance[t - 1] + capitalised - principal. residual: (T, S) cash to the residual
+    certificate. fees, fee_shortfall: (F, T, S). accounts: (A, T, S) end balances; opening_accounts: (A, S).
+    deficiency: (L, T, S). drawn: (D, T, S). hedge_net: (H, T, S) received less paid. breached: (N, T, S). called: (T,
+    S) whether the pool is sold on this date or before. collections: (T, S) cash of the pool that reached the deal, the
+    price of a call included. pool_balance: (T, S). unpaid_principal: (K, S) at the last date of a run that ends the
+    deal. period_rate: (K, T, S or 1) coupon x year fraction of each period. unit: "currency", or "cents" where every
+    amount is a whole number of cents. conservation_error: largest |opening cash + in - out - closing cash| over
+    scenarios and dates. ledger: every transfer, where asked for. states: state after some dates, by number.
     """
 
     names: tuple[str, ...]

@@ -38,10 +38,8 @@ def reconcile(
     """Run the deal in whole cents and set every reported figure beside it.
 
     flows: the pool's cash, one path, from closing. reported: by payment date, class -> {"opening", "closing",
-    "principal",
-    "interest"} in cents, whatever is reported of them. from_reported: each date starts anew from the balances reported
-    at
-    its opening (all classes must report one), instead of from what the model left.
+    "principal", "interest"} in cents, whatever is reported of them. from_reported: each date starts anew from the
+    balances reported at its opening (all classes must report one), instead of from what the model left.
 
     Raises ValueError where an opening balance is missing, and as execute().
     """

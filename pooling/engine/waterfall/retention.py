@@ -48,8 +48,7 @@ def fair_value_share(spec: DealSpec, fair_values: Mapping[str, float]) -> float:
     """Fraction of the fair value of all interests that the position holds; fair_values: class or certificate -> value.
 
     A horizontal slice must reach required_fair_value by fair value, not by face (17 CFR 246.4 (a)(2)); a vertical one
-    is
-    its share of everything. Raises ValueError naming a class or the certificate without a value.
+    is its share of everything. Raises ValueError naming a class or the certificate without a value.
     """
     names = (*spec.class_names, spec.residual.name)
     missing = [name for name in names if name not in fair_values]

@@ -13,12 +13,9 @@ FloatArray = NDArray[np.float64]
 @dataclass(frozen=True)
 class ServicerDefault:
     """The servicer fails. period: number of the first payment date it touches. transition_cost: currency units, paid
-    from
-    collections before everything else. fee_step_up: relative rise of the annual percentage fees from then on (0.5:
-    half as
-    much again). collection_dip: fraction of collections missing on each of dip_periods dates; recovered: the missing
-    cash
-    arrives on the date after the dip, else it is lost.
+    from collections before everything else. fee_step_up: relative rise of the annual percentage fees from then on
+    (0.5: half as much again). collection_dip: fraction of collections missing on each of dip_periods dates; recovered:
+    the missing cash arrives on the date after the dip, else it is lost.
     """
 
     period: int
@@ -31,11 +28,10 @@ class ServicerDefault:
 
 @dataclass(frozen=True)
 class StructuralStress:
-    """servicer_default: or None. commingling_period, commingling_share: the fraction of that date's collections that is
-    lost in the servicer's own estate. dilution: fraction of every date's collections that credit notes take away.
+    """servicer_default: or None. commingling_period, commingling_share: the fraction of that date's collections that
+    is lost in the servicer's own estate. dilution: fraction of every date's collections that credit notes take away.
     set_off_period, set_off_share: the fraction of that date's collections that borrowers set off against claims of
-    their
-    own. hedge_loss_period: from this date on no hedge pays or is paid, its counterparty being gone.
+    their own. hedge_loss_period: from this date on no hedge pays or is paid, its counterparty being gone.
 
     Raises ValueError naming the field.
     """
