@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,8 @@ def reconcile(
 
 
 def _month(flows: PoolFlows, t: int) -> PoolFlows:
-    return replace(flows, **{name: column[..., t : t + 1, :] for name, column in flows.columns.items()})
+    columns: dict[str, Any] = {name: column[..., t : t + 1, :] for name, column in flows.columns.items()}
+    return replace(flows, **columns)
 
 
 def _beside(
