@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import io
 import json
 import re
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.urls import resolve
 from graphql import build_schema, parse, validate
 
@@ -155,6 +157,21 @@ def test_the_report_of_the_readme_is_what_the_command_prints(shared: Path) -> No
 
     said, shown = (report.split("TIMINGS")[0].strip().splitlines() for report in (printed, text))
     assert shown == said, "put the new report into README.md"
+
+
+def test_the_cash_flows_of_the_readme_are_what_the_command_prints() -> None:
+    command = re.search(r"manage\.py waterfall (.+)", text_of("README.md"))
+    assert command is not None
+    shown = text_of("README.md").split("below it\n\n")[1].split("\n\n`--cents`")[0]
+    out = io.StringIO()
+
+    call_command("waterfall", *command[1].split(), stdout=out)
+
+    printed = out.getvalue().splitlines()
+    for line in shown.splitlines():
+        # The last digits of an error of 1e-9 are the processor's.
+        if not line.strip().startswith("cash conserved"):
+            assert line[4:] in printed, line
 
 
 def test_queries_of_the_readme_fit_the_committed_schema() -> None:
