@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pooling.engine.assumptions import servicer_flows
+from pooling.engine.calendars import add_months
 from pooling.engine.deal import DealSpec
 from pooling.engine.flows import PoolFlows
 
@@ -23,9 +26,14 @@ def oracle(shared: Path, name: str) -> dict[str, Any]:
     return value
 
 
-def pool_flows(run: dict[str, Any], payments: int) -> PoolFlows:
+def payment_count(expected: Mapping[str, Any]) -> int:
+    """Payment dates of a run: B's table has a row for each."""
+    return len(expected["bonds"]["B"]["index"])
+
+
+def pool_flows(expected: Mapping[str, Any], payments: int) -> PoolFlows:
     """The witness's pool table, row by row, then nothing until as many payments are made."""
-    table = run["expected"]["pool"]["PoolConsol"]
+    table = expected["pool"]["PoolConsol"]
     place = {name: i for i, name in enumerate(table["columns"])}
     rows = np.array(table["rows"], dtype=float)
     months = max(len(rows), FIRST_ROWS + payments - 1)
@@ -97,3 +105,76 @@ def rows_by_date(table: dict[str, Any]) -> dict[dt.date, dict[str, float]]:
     """Payment date -> column -> figure of one of the witness's tables."""
     days = [dt.date.fromisoformat(day) for day in table["index"]]
     return {day: dict(zip(table["columns"], row, strict=True)) for day, row in zip(days, table["rows"], strict=True)}
+
+
+RESERVES = {"acc02": 1_000, "acc03": 5_000}
+
+
+def turned_floater() -> dict[str, Any]:
+    """A1 of H07. The trigger of 20 August 2021 makes 7 % into 12 %, and at each month's end the rate resets to SOFR1Y
+    less 2 %. The witness counts the days of a period at their own rates, and cuts each part's interest: a day-weighted
+    step coupon whose later steps float."""
+    floater = {"kind": "floating", "index": "SOFR1Y", "margin": -0.02}
+    resets = [add_months(dt.date(2021, 8, 31), months, 31) for months in range(30)]
+    return {
+        "kind": "step",
+        "rate": 0.07,
+        "steps": [
+            {"first_accrual": "2021-08-20", "rate": 0.12},
+            *({"first_accrual": day.isoformat(), "rate": floater} for day in resets),
+        ],
+        "within_period": "day_weighted",
+    }
+
+
+def quarter_ends(first: dt.date, last: dt.date) -> list[dt.date]:
+    """Ends of calendar quarters from first to last."""
+    every = (
+        dt.date(year, month, day)
+        for year in range(first.year, last.year + 1)
+        for month, day in ((3, 31), (6, 30), (9, 30), (12, 31))
+    )
+    return [day for day in every if first <= day <= last]
+
+
+def dated_fee(amounts: Mapping[dt.date, int]) -> dict[str, Any]:
+    """Cents by date; due on the first payment date on or after each."""
+    due = [{"date": day.isoformat(), "amount": cents} for day, cents in amounts.items()]
+    return {"name": "test_fee", "kind": "dated", "amounts": due}
+
+
+@dataclass(frozen=True)
+class WitnessCase:
+    """One run of one file of the witness: the deal in our language and the rates of its indices."""
+
+    file: str
+    run: str
+    deal: DealSpec
+    rates: Mapping[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.run}"
+
+
+CASES = (
+    *(
+        WitnessCase("H02_two_tranche_sequential", name, spec())
+        for name in ("no_stress", "cdr2_cpr10_rec30_lag6", "cdr75")
+    ),
+    WitnessCase("H07_trigger_to_floater", "sofr4", spec(coupon=turned_floater()), {"SOFR1Y": 0.04}),
+    WitnessCase("H08_reserve_support", "cdr75", spec(reserves=RESERVES)),
+    WitnessCase(
+        "H09_fee_test01Fee", "no_stress", spec(fee={"name": "issuance_fee", "kind": "one_off", "amount": 40_000})
+    ),
+    WitnessCase(
+        "H09_fee_test02Fee",
+        "no_stress",
+        spec(fee=dated_fee(dict.fromkeys(quarter_ends(dt.date(2021, 4, 15), dt.date(2029, 12, 31)), 2_000))),
+    ),
+    WitnessCase(
+        "H09_fee_test05Fee",
+        "no_stress",
+        spec(fee=dated_fee({dt.date(2021, 8, 1): 10_000, dt.date(2021, 12, 20): 5_000})),
+    ),
+)
+FILES = tuple(dict.fromkeys(case.file for case in CASES))

@@ -5,7 +5,10 @@ anew from the reported balances. Coupons are inferred from one month's interest,
 interest of all other months to the cent by their day count: A-1 ACT/360 between the days on which it is really paid
 (the 15th, or the business day after), the others 30/360 from the 15th to the 15th. Class A-2b of 2018-1 floats; the
 reports carry no index, so its interest is left out. Class D of 2018-1 is reported without balances (23 class-months):
-its coupon cannot be inferred, its principal, always zero here, is left out too.
+its coupon cannot be told from its size, and it stands outside the deal here; its interest is checked by its days.
+
+Of 429 class-months 406 hold balances. Principal and closing balance: 374 agree by class, the 32 in which A-2a and A-2b
+are repaid agree when taken together. Interest: all 383 of the fixed classes agree, 13 of which gave the coupons.
 """
 
 from __future__ import annotations
@@ -18,7 +21,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from pooling.engine.assumptions import servicer_flows
@@ -39,8 +41,7 @@ TWINS = ("A-2a", "A-2b")
 
 @dataclass(frozen=True)
 class Trust:
-    """closing, first payment; classes senior to junior: those in one group share principal pro rata. rates: coupons as
-    printed in the prospectus would be round; here inferred (see infer_coupons)."""
+    """closing, first payment; classes senior to junior: those in one group share principal pro rata."""
 
     name: str
     closing: str
@@ -59,7 +60,7 @@ TRUSTS = (
 
 
 @cache
-def reports(path: Path) -> dict[str, list[dict[str, dict[str, int]]]]:
+def all_reports(path: Path) -> dict[str, list[dict[str, dict[str, int]]]]:
     """Trust -> month by month -> class -> {opening, closing, principal, interest} in cents."""
     found: dict[str, Any] = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
     with gzip.open(path, "rt") as file:
@@ -67,6 +68,12 @@ def reports(path: Path) -> dict[str, list[dict[str, dict[str, int]]]]:
             cents = round(float(row["value"]) * 100)
             found[row["company"].rsplit(" ", 1)[1]][row["period"]][row["class"]][VARIABLES[row["variable"]]] = cents
     return {trust: [months[period] for period in sorted(months)] for trust, months in found.items()}
+
+
+def reports(shared: Path, trust: Trust) -> list[dict[str, dict[str, int]]]:
+    """The trust's reports, month by month, of the classes of the deal."""
+    months = all_reports(shared / "data" / "carmax_10d_notes_2deals.csv.gz")[trust.name]
+    return [{name: month[name] for name in trust.classes} for month in months]
 
 
 def spec(trust: Trust, opening: dict[str, int], coupons: dict[str, float]) -> DealSpec:
@@ -128,7 +135,7 @@ def infer_coupons(trust: Trust, months: list[dict[str, dict[str, int]]]) -> dict
 
 
 def built(shared: Path, trust: Trust) -> tuple[Program, PoolFlows, list[dict[str, dict[str, int]]], dict[str, float]]:
-    months = reports(shared / "data" / "carmax_10d_notes_2deals.csv.gz")[trust.name]
+    months = reports(shared, trust)
     inferred = infer_coupons(trust, months)
     round_rates = {name: round(rate, 4) for name, rate in inferred.items()}
     # An interest amount of cents tells a rate to some 1e-9: it must be a round one.
@@ -149,31 +156,40 @@ def test_principal_and_balances_to_the_cent(shared: Path, trust: Trust, from_rep
     program, pool, months, _ = built(shared, trust)
     found = reconcile(program, pool, months, from_reported=from_reported)
 
-    principal, closing = split(found, "principal"), split(found, "closing")
-    assert len(principal) == len(months) * len(trust.classes)
-    for rows in (principal, closing):
-        assert {
-            (row.number, row.name): row.difference for row in rows if row.difference and row.name not in TWINS
-        } == {}
-    # A-2a and A-2b rank alike: together they are exact too. Of the cent that does not divide, see the next test.
-    for number in range(1, len(months) + 1):
-        assert sum(row.model for row in principal if (row.number, row.name in TWINS) == (number, True)) == sum(
-            months[number - 1][name]["principal"] for name in TWINS if name in trust.classes
-        )
+    for item in ("principal", "closing"):
+        rows = split(found, item)
+        assert len(rows) == len(months) * len(trust.classes)
+        assert {(row.date, row.name): row.difference for row in rows if row.difference and row.name not in TWINS} == {}
+        together: dict[int, int] = defaultdict(int)
+        for row in rows:
+            if row.name in TWINS:
+                together[row.number] += row.difference or 0
+        assert set(together.values()) <= {0}
 
 
 @pytest.mark.shared
 def test_the_odd_cent_between_twin_classes(shared: Path) -> None:
-    """A-2a and A-2b share 16 payments by balance. By largest remainders four of them differ from the report, by one
-    cent each way: the trustee's rule for the odd cent is not in the reports, and no rounding of shares, of amounts per
-    unit or of factors to 4 to 15 digits, up, down or half up, of current or original balances, gives all sixteen."""
+    """A-2a and A-2b rank alike and are repaid in 16 months. Pro rata by balance, the cent that does not divide by
+    largest remainder, 12 months are exact; in three the report gives A-2a one cent more, in one two. No rounding of
+    one share of the total can give what is reported: from the exact share, of current or of original balances, A-2a
+    is reported up to 0.10 or 0.57 below and 1.64 or 0.81 above, more than a cent apart. The parts by which the
+    trustee pays principal, each rounded by itself, are not in the file."""
     program, pool, months, _ = built(shared, TRUSTS[1])
     found = split(reconcile(program, pool, months, from_reported=True), "principal")
 
-    twins = [row for row in found if row.name in TWINS and months[row.number - 1]["A-2a"]["principal"]]
-    assert len(twins) == 32
-    assert {row.number for row in twins if row.difference} == {15, 16, 19, 23}
-    assert {abs(row.difference or 0) for row in twins} == {0, 1, 2}
+    repaid = [month for month in months if month["A-2a"]["principal"]]
+    differences = {row.number: row.difference for row in found if row.name == "A-2a" and row.difference}
+    assert len(repaid) == 16
+    assert differences == {15: -1, 16: -1, 19: -1, 23: -2}
+
+    for of, below, above in (("current", 0.0995, 1.6370), ("original", 0.5653, 0.8137)):
+        gaps = []
+        for month in repaid:
+            a, b = (month if of == "current" else months[0])["A-2a"], (month if of == "current" else months[0])["A-2b"]
+            total = month["A-2a"]["principal"] + month["A-2b"]["principal"]
+            gaps.append(month["A-2a"]["principal"] - total * a["opening"] / (a["opening"] + b["opening"]))
+        assert (-min(gaps), max(gaps)) == pytest.approx((below, above), abs=1e-4)
+        assert max(gaps) - min(gaps) > 1.0
 
 
 COUPONS = {
@@ -194,11 +210,26 @@ def test_coupons_of_one_month_give_the_interest_of_all_others(shared: Path, trus
 
 
 @pytest.mark.shared
+def test_interest_of_the_class_without_balances(shared: Path) -> None:
+    """Class D of 2018-1: whatever its balance and coupon, 30/360 from closing makes 21 days of the first period, 30 of
+    every other."""
+    months = all_reports(shared / "data" / "carmax_10d_notes_2deals.csv.gz")["2018-1"]
+    calendar = compile_deal(spec(TRUSTS[1], dict.fromkeys(TRUSTS[1].classes, 100), {}), 1).calendar
+    first, *others = (month["D"]["interest"] for month in months)
+
+    assert set(others) == {7_239_883}
+    fractions = calendar.fractions["30/360", "unadjusted"][: len(months)]
+    # A cent of rounding in the one is less than a cent in the other.
+    assert first == round(others[0] * float(fractions[0] / fractions[1]))
+    assert fractions[1:] == pytest.approx(1 / 12)
+
+
+@pytest.mark.shared
 def test_what_the_reports_hold_and_lack(shared: Path) -> None:
     """429 class-months; 406 with both balances, 23 without (class D of 2018-1)."""
     every = [
         figures
-        for months in reports(shared / "data" / "carmax_10d_notes_2deals.csv.gz").values()
+        for months in all_reports(shared / "data" / "carmax_10d_notes_2deals.csv.gz").values()
         for month in months
         for figures in month.values()
     ]
@@ -206,12 +237,3 @@ def test_what_the_reports_hold_and_lack(shared: Path) -> None:
 
     assert (len(every), len(complete)) == (429, 406)
     assert all(figures["opening"] - figures["principal"] == figures["closing"] for figures in complete)
-
-
-def test_a_missing_opening_balance_is_named() -> None:
-    trust = TRUSTS[0]
-    program = compile_deal(spec(trust, dict.fromkeys(trust.classes, 100), {}), 700)
-    with pytest.raises(ValueError, match="reported: class A-2 has no opening balance on payment 1"):
-        reconcile(program, servicer_flows(7.0, {"interest": [0.0], "scheduled_principal": [1.0]}),
-                  [{"A-1": {"opening": 100}}], from_reported=True)  # fmt: skip
-    assert np.isfinite(program.cutoff_balance)

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pooling.engine.daycount import year_fraction
 from pooling.engine.schedules import ScheduleTerms, schedule
-from pooling.engine.waterfall import DealFlows, compile_deal, execute, opening_state
+from pooling.engine.waterfall import compile_deal, execute, opening_state
 from tests.engine.flat_pool import COLLECTION, RESIDUAL, deal, interest, pool, principal
 
 pytestmark = pytest.mark.shared
@@ -46,53 +45,59 @@ def dates(closing: str, first: str) -> dict[str, str]:
     return {"cut_off": closing, "closing": closing, "first_payment": first, "legal_final": "2030-12-31"}
 
 
-def test_income_of_a_bank_account(facts: dict[str, Any]) -> None:
-    account = {"name": "bank", "kind": "reserve", "initial": "USD 200", "target": "USD 200", "excess": "held",
-               "release": "final", "yield_rate": 0.03}  # fmt: skip
+def bank_income(balance: int, closing: str, first: str) -> float:
+    """Cash that a bank account of 3 % holds after one period without movements, cut to cents."""
+    account = {"name": "bank", "kind": "reserve", "initial": f"USD {balance}", "target": f"USD {balance}",
+               "excess": "held", "release": "final", "yield_rate": 0.03}  # fmt: skip
     steps = [interest("A"), principal("A"), {"pay": "reserve", "to": ["bank"]}, RESIDUAL]
-    spec = deal(
-        [A], steps, accounts=[COLLECTION, account], conventions=conventions(), dates=dates("2022-10-01", "2022-11-01")
-    )
+    spec = deal([A], steps, accounts=[COLLECTION, account], conventions=conventions(), dates=dates(closing, first))
     result = execute(compile_deal(spec, 100_000), pool([500.0, 500.0]), ends=False)
+    return cut(float(result.accounts[1, 0, 0]))
 
-    assert cut(float(result.accounts[1, 0, 0])) == facts["bank account 200 at 3% from 2022-10-01 to 2022-11-01"]
+
+def test_income_of_a_bank_account(facts: dict[str, Any]) -> None:
+    said = facts["bank account 200 at 3% from 2022-10-01 to 2022-11-01"]
+    assert bank_income(200, "2022-10-01", "2022-11-01") == said
 
 
 def test_income_of_an_account_with_movements(facts: dict[str, Any]) -> None:
-    """The day count by which accounts earn, additive over the days between movements."""
-    days = [dt.date(2022, 3, 1), dt.date(2022, 7, 15), dt.date(2022, 9, 15), dt.date(2022, 11, 1)]
-    earned = [
-        cut(balance * 0.03 * year_fraction(a, b, "ACT/365F"))
-        for balance, a, b in zip((110, 120, 150), days, days[1:], strict=False)
-    ]
+    """110 until 15 July, 120 until 15 September, then 150: each stretch of days earns on what it holds."""
+    stretches = (
+        (110, "2022-03-01", "2022-07-15"),
+        (120, "2022-07-15", "2022-09-15"),
+        (150, "2022-09-15", "2022-11-01"),
+    )
+    earned = sum(bank_income(*stretch) - stretch[0] for stretch in stretches)
     (said,) = [out for what, out in facts.items() if what.startswith("bank account with movements")]
-    assert round(150 + sum(earned), 2) == said
+    assert round(150 + earned, 2) == said
 
 
-def facility(closing: str, first: str, drawn: float, commitment: int) -> DealFlows:
-    """One period of a facility that stands drawn, with no cash to repay it."""
-    line = {"name": "line", "commitment": f"USD {commitment}", "commitment_fee": 0.03, "rate": 0.08}
-    steps = [{"pay": "facility", "to": ["line"]}, interest("A"), principal("A"), RESIDUAL]
+def facility_due(closing: str, first: str, drawn: float, **price: float) -> float:
+    """What a facility that stands drawn, with 100 unused, is owed after one period without cash, cut to cents."""
+    line = {"name": "line", "commitment": f"USD {drawn + 100}", "commitment_fee": 0.0, "rate": 0.0} | price
+    steps = [{"pay": "facility", "to": ["line"]}, interest("A", support=["line"]), principal("A"), RESIDUAL]
     spec = deal([A], steps, facilities=[line], conventions=conventions(), dates=dates(closing, first))
     program = compile_deal(spec, 100_000)
     state = replace(opening_state(program, 1), drawn=np.array([[drawn]]))
-    return execute(program, pool([0.0, 1000.0]), state=state, ends=False, keep_states=(1,))
+    result = execute(program, pool([0.0, 1000.0]), state=state, ends=False, keep_states=(1,))
+    return cut(float(result.state_after(1).facility_due[0, 0]))
 
 
-def test_liquidity_facility_accrues_fee_and_interest(facts: dict[str, Any]) -> None:
-    for what, closing, first, drawn in (
+@pytest.mark.parametrize(
+    ("what", "closing", "first", "drawn"),
+    [
         ("liquidity facility: drawn 500 (interest 8%), unused 100 (fee 3%), 2022-01-01 to 02-01 Act/365",
          "2022-01-01", "2022-02-01", 500.0),
         ("same after draw to 800, 02-01 to 03-01", "2022-02-01", "2022-03-01", 800.0),
-    ):  # fmt: skip
-        said, fraction = (
-            facts[what],
-            year_fraction(dt.date.fromisoformat(closing), dt.date.fromisoformat(first), "ACT/365F"),
-        )
-        assert cut(100 * 0.03 * fraction) == said["fee"]
-        assert cut(drawn * 0.08 * fraction) == said["interest"]
-        due = facility(closing, first, drawn, int(drawn) + 100).state_after(1).facility_due[0, 0]
-        assert due == pytest.approx(100 * 0.03 * fraction + drawn * 0.08 * fraction, abs=1e-12)
+    ],
+    ids=["drawn 500", "drawn 800"],
+)  # fmt: skip
+def test_liquidity_facility_accrues_fee_and_interest(
+    facts: dict[str, Any], what: str, closing: str, first: str, drawn: float
+) -> None:
+    """The fee on what is unused, interest on what is drawn."""
+    assert facility_due(closing, first, drawn, commitment_fee=0.03) == facts[what]["fee"]
+    assert facility_due(closing, first, drawn, rate=0.08) == facts[what]["interest"]
 
 
 def test_reserve_targets_and_their_gap(facts: dict[str, Any]) -> None:
