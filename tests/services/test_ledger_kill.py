@@ -18,6 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 25
 KEYS = 60
+STREAMS = 4  # of the mutant, at most
 SEED = 20261122
 
 
@@ -47,5 +48,9 @@ def test_bids_survive_kill_9(process_environment: dict[str, str]):
 
 
 def test_mutant_without_its_transaction_drifts_under_kill_9(process_environment: dict[str, str]):
-    killed_stream("mutant", process_environment, 600)
-    assert ledger_drift() != 0
+    # Whether a kill falls between the mutant's two writes depends on the machine: of several streams one must drift.
+    for _ in range(STREAMS):
+        killed_stream("mutant", process_environment, 600)
+        if ledger_drift() != 0:
+            return
+    pytest.fail(f"seed {SEED}: no kill of {STREAMS} streams fell between the two writes")
