@@ -114,8 +114,7 @@ class PoolFlows:
     @property
     def pool_balance(self) -> FloatArray:
         """(G, T, S) performing plus delinquent: what has neither been paid nor charged off."""
-        balance: FloatArray = self.performing + self.delinquent.sum(axis=1)
-        return balance
+        return self.performing + added(self.delinquent, axis=1)
 
     @cached_property
     def total_collections(self) -> FloatArray:
@@ -123,14 +122,14 @@ class PoolFlows:
         times.
         """
         parts = tuple(self.source(name) for name in ("interest", "scheduled_principal", "prepayment", "recovery"))
-        return _frozen(sum(part.sum(axis=0) for part in parts[1:]) + parts[0].sum(axis=0))
+        return _frozen(sum(added(part) for part in parts[1:]) + added(parts[0]))
 
     @cached_property
     def total_pool_balance(self) -> FloatArray:
         """(T, S) performing plus delinquent of all groups at the end of the month. Kept, like the
         collections.
         """
-        return _frozen(self.performing.sum(axis=0) + self.delinquent.sum(axis=(0, 1)))
+        return _frozen(added(self.pool_balance).copy())
 
     @property
     def loss(self) -> FloatArray:
@@ -140,12 +139,12 @@ class PoolFlows:
     @cached_property
     def cumulative_loss(self) -> FloatArray:
         """(T, S) principal charged off less recoveries of all groups, to date. Kept, like the collections."""
-        return _frozen(np.cumsum(self.loss.sum(axis=0), axis=0))
+        return _frozen(np.cumsum(added(self.loss), axis=0))
 
     @cached_property
     def cumulative_default(self) -> FloatArray:
         """(T, S) balance defaulted of all groups, to date. Kept, like the collections."""
-        return _frozen(np.cumsum(self.default.sum(axis=0), axis=0))
+        return _frozen(np.cumsum(added(self.default), axis=0))
 
     def delinquent_share(self, days: int = 60) -> FloatArray:
         """(T, S) balance more than `days` past due, curing or not, over the pool balance; 0 where nothing is left.
@@ -154,9 +153,9 @@ class PoolFlows:
         """
         if days not in FIRST_BUCKET:
             raise ValueError(f"days: {days} is no edge of a bucket; give one of {', '.join(map(str, FIRST_BUCKET))}")
-        late = self.delinquent[:, FIRST_BUCKET[days] :].sum(axis=(0, 1))
+        late = added(added(self.delinquent[:, FIRST_BUCKET[days] :], axis=1))
         if self.arrears is not None:
-            late = late + self.arrears[:, FIRST_BUCKET[days] :].sum(axis=(0, 1))
+            late = late + added(added(self.arrears[:, FIRST_BUCKET[days] :], axis=1))
         pool = self.total_pool_balance
         share: FloatArray = np.divide(late, pool, out=np.zeros_like(late), where=pool > 0.0)
         return share
@@ -205,6 +204,19 @@ class PoolFlows:
         """(G, T, S) balance performing at the start of the month."""
         opening = np.broadcast_to(self.opening_balance[:, None, None], (len(self.groups), 1, self.scenarios))
         return np.concatenate([opening, self.performing[:, :-1]], axis=1)
+
+
+def added(array: FloatArray, axis: int = 0) -> FloatArray:
+    """The sum over a short axis, one part after the other; a view where there is one part.
+
+    The order in which NumPy's own sum adds depends on how the array lies in memory, and with it the last bit: one
+    scenario alone would differ from its column among many.
+    """
+    first, *others = np.moveaxis(array, axis, 0)
+    total: FloatArray = first
+    for part in others:
+        total = total + part
+    return total
 
 
 def _frozen(array: FloatArray) -> FloatArray:

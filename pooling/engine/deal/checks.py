@@ -5,17 +5,21 @@ The order of payments is checked in checks_waterfall.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pooling.engine.deal.checks_waterfall import check_waterfalls
+from pooling.engine.deal.classes import InterestOnly
 from pooling.engine.deal.errors import SpecError, suggestion
-from pooling.engine.deal.features import CollectionAccount, ReserveAccount
+from pooling.engine.deal.features import CollectionAccount
 from pooling.engine.deal.quantities import written_formulas
-from pooling.engine.deal.rules import SOURCES, CollectionRule, WaterfallStep
+from pooling.engine.deal.rules import SOURCES, CollectionRule, Revolving, WaterfallStep
 
 if TYPE_CHECKING:
     from pooling.engine.deal.spec import DealSpec
+
+_DEFINED = re.compile(r"\bdefined\[\s*([^\[\]]*?)\s*\]")
 
 
 def check_deal(spec: DealSpec) -> None:
@@ -26,6 +30,7 @@ def check_deal(spec: DealSpec) -> None:
     _check_collections(spec)
     check_waterfalls(spec)
     _check_accounts(spec)
+    _check_definitions(spec)
     book = spec.formulas  # parses and type-checks every formula
     _check_trigger_order(spec)
     del book
@@ -44,6 +49,8 @@ def _check_names(spec: DealSpec) -> None:
     """Every name occurs once in the deal."""
     if not spec.tranches:
         raise SpecError("tranches", "a deal needs at least one class of notes")
+    if all(isinstance(tranche, InterestOnly) for tranche in spec.tranches):
+        raise SpecError("tranches", "a deal needs at least one class with principal; strips alone own none")
     if not any(isinstance(account, CollectionAccount) for account in spec.accounts):
         raise SpecError("accounts", "a deal needs at least one account of kind collection")
     first: dict[str, str] = {}
@@ -72,14 +79,7 @@ def _known(path: str, name: str, names: list[str], noun: str) -> None:
 
 def _check_references(spec: DealSpec) -> None:
     accounts = [account.name for account in spec.accounts if isinstance(account, CollectionAccount)]
-    if spec.deficiency is not None:
-        _known("deficiency.into", spec.deficiency.into, accounts, "collection account")
-        with_principal = [tranche.name for tranche in spec.tranches if hasattr(tranche, "target_grade")]
-        for i, ledger in enumerate(spec.deficiency.ledgers):
-            if ledger.tranche is not None:
-                _known(f"deficiency.ledgers[{i}].tranche", ledger.tranche, with_principal, "class")
-            elif i < len(spec.deficiency.ledgers) - 1:
-                raise SpecError(f"deficiency.ledgers[{i}].tranche", "only the last ledger may be without limit")
+    _check_ledgers(spec, accounts)
     for i, hedge in enumerate(spec.hedges):
         _known(f"hedges[{i}].into", hedge.into, accounts, "collection account")
     if spec.call is not None:
@@ -88,8 +88,36 @@ def _check_references(spec: DealSpec) -> None:
         raise SpecError(
             "overcollateralisation.target", "it has no effect where loss_coverage is principal_collections; give null"
         )
-    if spec.revolving is not None and spec.revolving.until < spec.dates.first_payment:
-        raise SpecError("revolving.until", f"{spec.revolving.until} lies before the first payment")
+    if spec.revolving is not None:
+        _check_revolving(spec, spec.revolving)
+
+
+def _check_ledgers(spec: DealSpec, accounts: list[str]) -> None:
+    """Ledgers stand for classes with principal, each for another; only the last may stand for none."""
+    if spec.deficiency is None:
+        return
+    _known("deficiency.into", spec.deficiency.into, accounts, "collection account")
+    with_principal = [tranche.name for tranche in spec.tranches if not isinstance(tranche, InterestOnly)]
+    first: dict[str, int] = {}
+    for i, ledger in enumerate(spec.ledgers):
+        path = f"deficiency.ledgers[{i}].tranche"
+        if ledger.tranche is None:
+            if i < len(spec.ledgers) - 1:
+                raise SpecError(path, "only the last ledger may be without limit")
+            continue
+        _known(path, ledger.tranche, with_principal, "class with principal")
+        if ledger.tranche in first:
+            raise SpecError(path, f"{ledger.tranche!r} already limits deficiency.ledgers[{first[ledger.tranche]}]")
+        first[ledger.tranche] = i
+
+
+def _check_revolving(spec: DealSpec, revolving: Revolving) -> None:
+    if revolving.until < spec.dates.first_payment:
+        raise SpecError("revolving.until", f"{revolving.until} lies before the first payment")
+    if revolving.until > spec.dates.legal_final:
+        raise SpecError("revolving.until", f"{revolving.until} lies after legal final {spec.dates.legal_final}")
+    if spec.payment_frequency != "monthly":
+        raise SpecError("payment_frequency", f"{spec.payment_frequency}, but a deal that revolves pays monthly")
 
 
 # -------------------------------------------------------------------------------------------------------- collections
@@ -135,19 +163,20 @@ def _check_collections(spec: DealSpec) -> None:
 # ----------------------------------------------------------------------------------------------------------- accounts
 def _check_accounts(spec: DealSpec) -> None:
     """Cash can reach every account, and leave it for good."""
-    fed = {rule.into for rule in spec.collections}
+    fed = set(collection_map(spec).values())
     if spec.deficiency is not None:
         fed.add(spec.deficiency.into)
     fed |= {hedge.into for hedge in spec.hedges}
     if spec.call is not None:
         fed.add(spec.call.into)
-    every = [*spec.waterfall, *(step for alternative in spec.alternatives for step in alternative.waterfall)]
-    fed |= {name for step in every if step.pay == "transfer" for name in step.to}
+    every = [step for _, steps in _waterfalls(spec) for step in steps]
+    moved = [step for step in every if step.pay == "transfer"]
+    fed |= {account.name for account in spec.reserves}
+    _spread(fed, [(name, into) for step in moved for name in step.source for into in step.to])
     swept = {name for step in every if step.pay == "residual" for name in step.source}
-    swept |= {name for step in every if step.pay == "transfer" and step.amount is None for name in step.source}
+    swept |= {account.name for account in spec.reserves}
+    _spread(swept, [(into, name) for step in moved if step.amount is None for name in step.source for into in step.to])
     for i, account in enumerate(spec.accounts):
-        if isinstance(account, ReserveAccount):
-            continue
         if account.name not in fed:
             raise SpecError(
                 f"accounts[{i}]",
@@ -159,6 +188,27 @@ def _check_accounts(spec: DealSpec) -> None:
                 f"what stays in the account {account.name!r} can never leave it; let the residual step or a transfer "
                 "without amount pay from it",
             )
+
+
+def _spread(names: set[str], links: list[tuple[str, str]]) -> None:
+    """Add what the links reach, from the one to the other, until nothing new is reached."""
+    while new := {other for one, other in links if one in names} - names:
+        names |= new
+
+
+# -------------------------------------------------------------------------------------------------------- definitions
+def _check_definitions(spec: DealSpec) -> None:
+    """A definition reads only those before it, so that they never go round in a circle."""
+    names = [definition.name for definition in spec.definitions]
+    for i, definition in enumerate(spec.definitions):
+        for read in _DEFINED.findall(definition.formula):
+            if read in names[i:]:
+                later = f"what is defined only at definitions[{names.index(read)}]"
+                how = "itself" if read == definition.name else later
+                raise SpecError(
+                    f"definitions[{i}].formula",
+                    f"{definition.name!r} reads {how}; a definition reads those that stand before it",
+                )
 
 
 # ----------------------------------------------------------------------------------------------------------- triggers
@@ -189,6 +239,10 @@ def _check_trigger_order(spec: DealSpec) -> None:
                 tested = name in opening
             if not tested:
                 how = "the step that tests it comes later" if name in in_steps else "it is tested later"
+                if written.stage == "step" and (written.waterfall, name) not in tested_at:
+                    how = f"no step of {written.waterfall} tests it"
+                if written.path == f"triggers[{place[name]}].condition":
+                    how = "it reads itself"
                 raise SpecError(written.path, f"trigger[{name}] is read before it is set: {how}")
 
 

@@ -60,6 +60,7 @@ def check_waterfalls(spec: DealSpec) -> None:
         _check_steps(spec, path, alternative.waterfall, payees)
         # What an alternative leaves unpaid may be meant, but notes and residual always have their place.
         _check_complete(path, alternative.waterfall, {key: payees[key] for key in ("principal", "residual")})
+        _check_reserves(path, alternative.waterfall, payees["reserve"])
 
 
 def _check_steps(spec: DealSpec, path: str, steps: tuple[WaterfallStep, ...], payees: Mapping[str, set[str]]) -> None:
@@ -88,7 +89,7 @@ def _check_steps(spec: DealSpec, path: str, steps: tuple[WaterfallStep, ...], pa
 def _check_accounts_of(spec: DealSpec, here: str, step: WaterfallStep) -> None:
     cash = [account.name for account in spec.accounts]
     for place, name in enumerate(step.source):
-        if step.pay != "test" and name not in cash:
+        if name not in cash and (step.pay != "test" or step.source != ("collection",)):
             raise SpecError(f"{here}.source[{place}]", f"no account is named {name!r}{suggestion(name, cash)}")
     lenders = [account.name for account in spec.accounts] + [facility.name for facility in spec.facilities]
     for place, name in enumerate(step.support):
@@ -102,12 +103,25 @@ def _check_accounts_of(spec: DealSpec, here: str, step: WaterfallStep) -> None:
         raise SpecError(f"{here}.to", "a transfer goes to another account than it comes from")
     if step.pay == "transfer" and len(step.to) != 1:
         raise SpecError(f"{here}.to", "a transfer goes to one account")
-    if step.pay == "residual" and step.when is not None:
-        raise SpecError(f"{here}.when", "the residual takes what is left on every date; no condition may hold it back")
+    _check_kind(here, step)
     if step.pay == "reserve" and not any(
         isinstance(account, CollectionAccount) and account.name == step.source[0] for account in spec.accounts
     ):
         raise SpecError(f"{here}.source[0]", "a reserve is filled from, and released to, a collection account")
+
+
+def _check_kind(here: str, step: WaterfallStep) -> None:
+    """Keys that a kind of step does not take."""
+    if step.pay == "residual" and step.when is not None:
+        raise SpecError(f"{here}.when", "the residual takes what is left on every date; no condition may hold it back")
+    if step.pay == "residual" and step.limit is not None:
+        raise SpecError(f"{here}.limit", "the residual takes what is left on every date; no limit may hold it back")
+    if step.pay == "purchase" and step.to:
+        raise SpecError(f"{here}.to", "a purchase buys collateral and pays no name of the deal; leave the key out")
+    if step.pay == "test" and step.limit is not None:
+        raise SpecError(f"{here}.limit", "a test moves no money that could be limited")
+    if step.rule == "pro_rata" and step.pay in ("reserve", "facility") and len(step.to) > 1:
+        raise SpecError(f"{here}.rule", f"a step {step.pay} serves one after the other; write sequential")
 
 
 def _check_payee(path: str, step: WaterfallStep, name: str, payees: Mapping[str, set[str]]) -> None:
@@ -116,6 +130,8 @@ def _check_payee(path: str, step: WaterfallStep, name: str, payees: Mapping[str,
         return
     for other, names in payees.items():
         if name in names and other != "transfer":
+            if other == "interest" and step.pay == "principal":
+                raise SpecError(path, f"{name!r} is a strip and owns no principal")
             article = "an" if _NOUNS[other][0] in "aeiou" else "a"
             raise SpecError(path, f"{name!r} is {article} {_NOUNS[other]}, not a {_NOUNS.get(step.pay, 'payee')}")
     raise SpecError(path, f"no {_NOUNS.get(step.pay, 'payee')} is named {name!r}{suggestion(name, known)}")
@@ -126,8 +142,20 @@ def _check_complete(path: str, steps: tuple[WaterfallStep, ...], payees: Mapping
     for pay, names in payees.items():
         for name in sorted(names):
             if pay != "transfer" and (pay, name) not in paid:
-                raise SpecError(path, f"no step pays {_described(pay, name)}")
+                verb = "tests the trigger" if pay == "test" else "pays"
+                raise SpecError(path, f"no step {verb} {_described(pay, name)}")
+
+
+def _check_reserves(path: str, steps: tuple[WaterfallStep, ...], reserves: set[str]) -> None:
+    """The deal may end while an alternative holds: its reserves must then have a way out."""
+    emptied = {name for step in steps for name in (*step.source, *(step.to if step.pay == "reserve" else ()))}
+    for name in sorted(reserves - emptied):
+        raise SpecError(
+            path, f"the reserve account {name!r} is neither released nor spent; add a step reserve, or pay from it"
+        )
 
 
 def _described(pay: str, name: str) -> str:
+    if pay == "test":
+        return repr(name)
     return f"{pay} of {name!r}" if pay in ("interest", "principal") else f"the {_NOUNS[pay]} {name!r}"

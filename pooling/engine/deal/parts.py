@@ -78,6 +78,9 @@ class Parties:
     backup_servicer: str | None = spec_field("Who takes over should the servicer fail.", pattern=TEXT, default=None)
     trustee: str | None = spec_field("Who acts for the noteholders.", pattern=TEXT, default=None)
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
 
 @dataclass(frozen=True)
 class CollateralGroup:
@@ -85,6 +88,9 @@ class CollateralGroup:
 
     name: str = spec_field("Name of the group in the pool's flows.", pattern=r"[A-Za-z0-9][A-Za-z0-9 _+.-]{0,31}")
     currency: str | None = spec_field("ISO 4217 code; null: the deal's.", pattern=r"[A-Z]{3}", default=None)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,9 @@ class VerticalRetention:
     kind: Literal["vertical"] = spec_field("A vertical slice.")
     share: float = spec_field("Fraction of every class and of the residual.", low=0.0, high=1.0)
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
 
 @dataclass(frozen=True)
 class HorizontalRetention:
@@ -129,6 +138,9 @@ class HorizontalRetention:
         high=1.0,
     )
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
 
 @dataclass(frozen=True)
 class LShapedRetention:
@@ -140,6 +152,9 @@ class LShapedRetention:
     required_fair_value: float = spec_field(
         "Fraction of the fair value of all interests that must be kept.", low=0.0, high=1.0
     )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 Retention = VerticalRetention | HorizontalRetention | LShapedRetention

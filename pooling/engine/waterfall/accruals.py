@@ -180,7 +180,7 @@ class Accruals:
             return run.arithmetic.born(
                 run.pool(WHOLE_POOL, "count") * (fee.amount_per_loan / CENTS * run.arithmetic.scale)
             )
-        return np.full(run.width, self._cents(f) / CENTS * run.arithmetic.scale)
+        return run.arithmetic.born(np.full(run.width, self._cents(f) / CENTS * run.arithmetic.scale))
 
     def _cents(self, f: int) -> int:
         """What a fee of whole cents adds on this date."""
@@ -198,7 +198,7 @@ class Accruals:
     def _transition(self, cost: float) -> None:
         """The cost of a new servicer is taken from collections before anything else is paid."""
         run = self.run
-        left = np.full(run.width, cost * run.arithmetic.scale)
+        left = run.arithmetic.born(np.full(run.width, cost * run.arithmetic.scale))
         for place in range(len(run.accounts)):
             if place in run.incoming:
                 taken = np.minimum(left, run.accounts[place])

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pooling.engine.deal.rules import SOURCES
-from pooling.engine.flows import PoolFlows
-from pooling.engine.waterfall.arithmetic import Arithmetic
+from pooling.engine.flows import PoolFlows, added
+from pooling.engine.waterfall.arithmetic import Arithmetic, sum_of
 from pooling.engine.waterfall.program import DealState, Program
 from pooling.engine.waterfall.stress import StructuralStress
 
@@ -61,6 +61,7 @@ class Collateral:
         self.first, self.stress, self.state = state.period, stress, state
         self.groups = [group.name for group in program.spec.collateral]
         self._kept: dict[tuple[str, str], FloatArray] = {}
+        self.withheld: dict[int, FloatArray] = {}  # account -> (T, S) cash that a servicer's failure still holds back
 
     # ------------------------------------------------------------------------------------------------ reading PoolFlows
     def _flow(self, column: FloatArray) -> FloatArray:
@@ -76,7 +77,7 @@ class Collateral:
     def _of(self, array: FloatArray, group: str) -> FloatArray:
         """(T, S) of a (G, M, S) array: the group, or the sum of all."""
         places = self._places(group)
-        return array[places[0], :, self.part] if len(places) == 1 else array[:, :, self.part].sum(axis=0)
+        return array[places[0], :, self.part] if len(places) == 1 else added(array[:, :, self.part])
 
     def _scaled(self, column: FloatArray) -> FloatArray:
         if self.arithmetic.mode == "float64":
@@ -93,19 +94,26 @@ class Collateral:
         accounts = sorted(set(collected.values()))
         if len(accounts) == 1 and self.arithmetic.mode == "float64":
             total = self._flow(self.flows.total_collections[:, self.part])
-            return {accounts[0]: self._stressed(total)}
+            return {accounts[0]: self._stressed(accounts[0], total)}
         result: dict[int, FloatArray] = {}
         for group in self.groups or [WHOLE_POOL]:
             for name in SOURCES:
                 cash = self.source(name, group)
                 place = collected[name, group]
                 result[place] = cash if place not in result else result[place] + cash
-        return {place: self._stressed(cash) for place, cash in sorted(result.items())}
+        return {place: self._stressed(place, cash) for place, cash in sorted(result.items())}
 
-    def _stressed(self, cash: FloatArray) -> FloatArray:
+    def _stressed(self, place: int, cash: FloatArray) -> FloatArray:
         if self.stress == StructuralStress():
             return cash
-        return self.arithmetic.born(self.stress.stressed(cash, self.first, self.program.payments))
+        before = self.state.withheld
+        held = np.zeros(self.width)
+        if before is not None:
+            column = before[place, self.part] if before.shape[-1] > 1 else before[place]
+            held = self._scaled(np.broadcast_to(column, (self.width,)))
+        payments, rounded = self.program.payments, self.arithmetic.born
+        cash, self.withheld[place] = self.stress.stressed(cash, self.first, payments, held, rounded)
+        return cash
 
     # ------------------------------------------------------------------------------------------- quantities of formulas
     def quantity(self, group: str, key: str) -> FloatArray:
@@ -125,19 +133,22 @@ class Collateral:
             balance = self.quantity(group, "balance")
             late = self.quantity(group, "delinquent_60")
             return np.divide(late, balance, out=np.zeros_like(balance), where=balance > 0.0)
+        if group == WHOLE_POOL and len(self.groups) > 1:
+            # As the state keeps them: by group, each rounded by itself in whole cents.
+            return sum_of([self.quantity(part, key) for part in self.groups])
         if key in ("cumulative_loss", "cumulative_default"):
             flow = self.quantity(group, "loss" if key == "cumulative_loss" else "default")
             # Added one after another from the state on, so that a restarted run adds the same numbers in the same
             # order.
-            return np.cumsum(np.concatenate([self._before(key, group)[None, :], flow]), axis=0)[1:]
+            return np.cumsum(np.concatenate([self.before(key, group)[None, :], flow]), axis=0)[1:]
         return self._plain(key)(group)
 
     def _plain(self, key: str) -> Callable[[str], FloatArray]:
         flows = self.flows
         if key in _OLD:
-            late = flows.delinquent[:, _OLD[key] :].sum(axis=1)
+            late = added(flows.delinquent[:, _OLD[key] :], axis=1)
             if flows.arrears is not None:
-                late = late + flows.arrears[:, _OLD[key] :].sum(axis=1)
+                late = late + added(flows.arrears[:, _OLD[key] :], axis=1)
             return lambda group: self._stock(late, group)
         flow = {
             "interest": lambda group: self.source("interest", group),
@@ -170,21 +181,21 @@ class Collateral:
             return self.program.cutoff_balance * self.arithmetic.scale
         return float(self._scaled(self.flows.opening_balance[self._places(group)].sum()))
 
-    def _before(self, name: str, group: str) -> FloatArray:
+    def before(self, name: str, group: str) -> FloatArray:
         """(S,) of the state the run starts from: cumulative figures and balances by group."""
         column = getattr(self.state, name)
         column = column[:, self.part] if column.shape[-1] > 1 else column
-        chosen = column.sum(axis=0) if group == WHOLE_POOL else column[self.groups.index(group)]
-        return self._scaled(np.broadcast_to(chosen, (self.width,)))
+        chosen = added(self._scaled(column)) if group == WHOLE_POOL else self._scaled(column[self.groups.index(group)])
+        return np.broadcast_to(chosen, (self.width,))
 
     def cumulative(self, key: str, group: str, t: int) -> FloatArray:
         """(S,) of quantity(group, key) on one date, for "cumulative_loss" or "cumulative_default", without the
         others."""
         flow = self.quantity(group, "loss" if key == "cumulative_loss" else "default")
-        return np.add.reduce(np.concatenate([self._before(key, group)[None, :], flow[: t + 1]]), axis=0)
+        return added(np.concatenate([self.before(key, group)[None, :], flow[: t + 1]]))
 
     def _shifted(self, group: str, key: str, before: str) -> FloatArray:
-        return np.concatenate([self._before(before, group)[None, :], self.quantity(group, key)[:-1]])
+        return np.concatenate([self.before(before, group)[None, :], self.quantity(group, key)[:-1]])
 
     @property
     def width(self) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from pooling.engine.deal.errors import suggestion
 from pooling.engine.deal.features import ReserveAccount
 from pooling.engine.deal.quantities import index_names
-from pooling.engine.flows import PoolFlows
+from pooling.engine.flows import PoolFlows, added
 from pooling.engine.waterfall.arithmetic import CRUMB, Arithmetic, Mode
 from pooling.engine.waterfall.collateral import BOUGHT, Collateral
 from pooling.engine.waterfall.program import STATE_AXES, DealFlows, DealState, Ledger, Program
@@ -389,14 +389,14 @@ def _replacement(program: Program, pool: PoolFlows | None, scenarios: int) -> Fl
         "balance": pool.pool_balance,
         "default": pool.default,
         "charge_off": pool.charge_off,
-        "delinquent": pool.delinquent.sum(axis=1),
-        "delinquent_30": pool.delinquent[:, 1:].sum(axis=1),
-        "delinquent_60": pool.delinquent[:, 2:].sum(axis=1),
-        "delinquent_90": pool.delinquent[:, 3:].sum(axis=1),
+        "delinquent": added(pool.delinquent, axis=1),
+        "delinquent_30": added(pool.delinquent[:, 1:], axis=1),
+        "delinquent_60": added(pool.delinquent[:, 2:], axis=1),
+        "delinquent_90": added(pool.delinquent[:, 3:], axis=1),
         "count": pool.count,
     }
     balance = float(pool.opening_balance.sum())
-    return np.stack([columns[name].sum(axis=0) / balance for name in BOUGHT])
+    return np.stack([added(columns[name]) / balance for name in BOUGHT])
 
 
 def _columns(array: FloatArray, part: slice) -> FloatArray:

@@ -166,7 +166,8 @@ class DealState:
     Every array has the axis that STATE_AXES names and S scenarios last; S may be 1: one known state for all. breached:
     latched triggers (1 or 0), bad_dates and good_dates: dates in a row with and without its condition. called: 1 once
     the clean-up call was exercised; amortising: 1 once a revolving period has ended early. bought: future flows of
-    collateral bought in a revolving period, (columns, T, S) from the next date on, or None.
+    collateral bought in a revolving period, (columns, T, S) from the next date on, or None. withheld: (A, S)
+    collections that a servicer's failure holds back until its dip has ended, or None.
 
     Raises ValueError naming the field.
     """
@@ -190,6 +191,7 @@ class DealState:
     cumulative_loss: FloatArray
     cumulative_default: FloatArray
     bought: FloatArray | None = None
+    withheld: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if self.period < 0:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pooling.engine.deal.classes import AccrualNote, InterestOnly, PlannedNote
 from pooling.engine.deal.features import ReserveAccount
+from pooling.engine.flows import added
 from pooling.engine.formula import Formula, Kind
 from pooling.engine.waterfall.accruals import Accruals
 from pooling.engine.waterfall.arithmetic import CRUMB, Arithmetic, sum_of
@@ -122,8 +123,11 @@ class Run:
         if self.bought is not None and state.bought is not None:
             kept = state.bought[:, : self.periods, part if state.bought.shape[-1] > 1 else slice(None)]
             self.bought[:, : kept.shape[1]] = np.rint(kept * scale) if scale != 1.0 else kept
-        # Of collateral bought, since this run began; the state it began from holds what came before.
-        self.bought_loss, self.bought_default = np.zeros(self.width), np.zeros(self.width)
+        # Where the deal revolves: to date, of the first group and of the collateral bought, which counts as its own.
+        self.own = (self.collateral.groups or [WHOLE_POOL])[0]
+        self.own_loss, self.own_default = (
+            self.collateral.before(name, self.own) for name in ("cumulative_loss", "cumulative_default")
+        )
 
     # -------------------------------------------------------------------------------------------------- reading values
     def evaluate(self, formula: Formula) -> FloatArray:
@@ -178,8 +182,10 @@ class Run:
         if key == "delinquent_60_share":
             late, whole = self.pool(WHOLE_POOL, "delinquent_60"), self.pool(WHOLE_POOL, "balance")
             return np.divide(late, whole, out=np.zeros_like(whole), where=whole > 0.0)
-        more = self.bought_loss if key.startswith("cumulative_loss") else self.bought_default
-        return value + (more / self.collateral.initial(WHOLE_POOL) if key.endswith("_rate") else more)
+        total = self.own_loss if key.startswith("cumulative_loss") else self.own_default
+        for group in self.collateral.groups[1:]:
+            total = total + self.collateral.quantity(group, key.removesuffix("_rate"))[self.t]
+        return total / self.collateral.initial(WHOLE_POOL) if key.endswith("_rate") else total
 
     @property
     def number(self) -> int:
@@ -201,7 +207,8 @@ class Run:
         self.inflow = self.zero
         if self.bought is not None:
             lost, back, failed = (self.bought[BOUGHT.index(key), t] for key in ("charge_off", "recovery", "default"))
-            self.bought_loss, self.bought_default = self.bought_loss + lost - back, self.bought_default + failed
+            self.own_loss = self.own_loss + (self.collateral.quantity(self.own, "loss")[t] + lost - back)
+            self.own_default = self.own_default + (self.collateral.quantity(self.own, "default")[t] + failed)
         self.interest_paid: list[FloatArray | None] = [None] * len(self.balance)
         self.principal_paid: list[FloatArray | None] = [None] * len(self.balance)
         self.fees_paid: list[FloatArray | None] = [None] * len(self.fee_shortfall)
@@ -232,7 +239,7 @@ class Run:
         for place, column in self.incoming.items():
             cash = column[self.t]
             if self.bought is not None and place == self._bought_into():
-                cash = cash + self.bought[:3, self.t].sum(axis=0)
+                cash = cash + added(self.bought[:3, self.t])
             if self.to_call:
                 cash = np.where(self.called_before, 0.0, cash)
             self.receive(place, cash, f"collect:{self.program.account_names[place]}")
@@ -316,7 +323,7 @@ class Run:
         if ends is not None:
             self.over = self.over | np.asarray(self.holds(ends))
         in_time = self.ordinal[self.number - 1] <= revolving.until.toordinal() and not self.final
-        self.revolving = ~self.over if in_time else False
+        self.revolving = ~(self.over | self.called_before) if in_time else False
 
     def _call(self) -> None:
         """Sell the pool where it is small or old enough and the price repays the notes with all that is owed."""
@@ -334,7 +341,8 @@ class Run:
             return
         premium = self.accruals.make_whole()
         price = self.evaluate(self.spec.formulas["call.price"])
-        needed = owed + sum_of([*self.interest_shortfall, *self.fee_shortfall, *premium, self.zero])
+        lenders = [*self.facility_due, *self.drawn, *self.hedge_due]
+        needed = owed + sum_of([*self.interest_shortfall, *self.fee_shortfall, *lenders, *premium, self.zero])
         allowed &= price + sum_of(self.accounts) >= needed
         if not allowed.any():
             return
@@ -344,13 +352,15 @@ class Run:
         self.call_price = np.where(allowed, price, 0.0)
         self.receive(self.program.account_names.index(call.into), self.call_price, "call")
         self.called_now = allowed
+        if self.revolving is not False:
+            self.revolving = self.revolving & ~allowed
 
     def _fix_principal(self) -> None:
         """Principal due on the date, by the deal's rule; everything where the deal ends."""
         notes = self.notes_balance
         target = self.spec.formulas.get("overcollateralisation.target")
-        closing = self.program.closing_oc * self.arithmetic.scale
-        self.target_oc = np.full(self.width, closing) if target is None else self.evaluate(target)
+        closing = self.arithmetic.born(np.full(self.width, self.program.closing_oc * self.arithmetic.scale))
+        self.target_oc = closing if target is None else self.evaluate(target)
         if self.spec.loss_coverage == "principal_collections":
             due = np.minimum(self.pool(WHOLE_POOL, "principal") + self.pool(WHOLE_POOL, "recovery"), notes)
         else:
@@ -405,6 +415,9 @@ class Run:
             count = name in ("breached", "bad_dates", "good_dates", "called", "amortising")
             result[name] = array if count else array / scale
         result["bought"] = None if self.bought is None else self.bought[:, self.t + 1 :].copy() / scale
+        held = self.collateral.withheld
+        columns = [held[place][self.t] / scale if place in held else self.zero for place in range(len(self.accounts))]
+        result["withheld"] = np.array(columns) if held else None
         return result
 
     def _pool_state(self, name: str) -> FloatArray:
@@ -414,8 +427,8 @@ class Run:
         else:
             value = np.stack([self.collateral.cumulative(name, group, self.t) for group in groups])
         if self.bought is not None:
-            more = {"cumulative_loss": self.bought_loss, "cumulative_default": self.bought_default}
-            value[0] += more.get(name, self.bought[BOUGHT.index("balance"), self.t])
+            own = {"cumulative_loss": self.own_loss, "cumulative_default": self.own_default}
+            value[0] = own.get(name, value[0] + self.bought[BOUGHT.index("balance"), self.t])
         return value
 
     def planned(self, k: int) -> FloatArray | float:

@@ -36,11 +36,7 @@ def pay(run: Run, step: Step) -> None:
 # ------------------------------------------------------------------------------------------------------- the primitive
 def _settle(run: Run, step: Step, full: list[FloatArray], mask: Truth) -> tuple[list[FloatArray], list[FloatArray]]:
     """Pay what is due from the step's accounts, then from its support. Returns paid and still due, per payee."""
-    wanted = full if mask is True else [np.where(mask, due, 0.0) for due in full]
-    if step.limit is not None:
-        if step.first or step.line not in run.line_limit:
-            run.line_limit[step.line] = np.maximum(run.evaluate(step.limit), 0.0)
-        wanted, _ = run.arithmetic.share(wanted, run.line_limit[step.line])
+    wanted = _wanted(run, step, full, mask)
     paid, left = _from_accounts(run, step, wanted)
     if step.support:
         paid, left = _from_support(run, step, paid, left)
@@ -50,6 +46,16 @@ def _settle(run: Run, step: Step, full: list[FloatArray], mask: Truth) -> tuple[
         # What was not wanted now stays due; a debt that was wanted and paid in full leaves exactly zero.
         left = [(due - ask) + rest for due, ask, rest in zip(full, wanted, left, strict=True)]
     return paid, left
+
+
+def _wanted(run: Run, step: Step, full: list[FloatArray], mask: Truth) -> list[FloatArray]:
+    """What the step asks for of what is due: nothing where it is not carried out, and no more than its limit."""
+    wanted = full if mask is True else [np.where(mask, due, 0.0) for due in full]
+    if step.limit is not None:
+        if step.first or step.line not in run.line_limit:
+            run.line_limit[step.line] = np.maximum(run.evaluate(step.limit), 0.0)
+        wanted, _ = run.arithmetic.share(wanted, run.line_limit[step.line])
+    return wanted
 
 
 def _from_accounts(run: Run, step: Step, wanted: list[FloatArray]) -> tuple[list[FloatArray], list[FloatArray]]:
@@ -129,9 +135,9 @@ def _pay_principal(run: Run, step: Step, mask: Truth) -> None:
     else:
         due, _ = run.arithmetic.share(balances, budget)
         due = [run.arithmetic.whole(balance, part) for balance, part in zip(balances, due, strict=True)]
+    # What this step asks for and cannot pay stays due to it: the next step gets only the rest of the amount.
+    used = _wanted(run, step, due, mask)
     paid, left = _settle(run, step, due, mask)
-    # What this step could not pay stays due to it: the next step gets only the rest of the amount.
-    used = due if mask is True else [np.where(mask, part, 0.0) for part in due]
     if step.amount is None:
         run.principal_due = np.maximum(run.principal_due - sum_of(used), 0.0)
     else:
@@ -139,7 +145,8 @@ def _pay_principal(run: Run, step: Step, mask: Truth) -> None:
         run.principal_due = np.maximum(run.principal_due - sum_of(paid), 0.0)
     for k, amount, rest, balance, wanted in zip(step.targets, paid, left, balances, due, strict=True):
         run.principal_paid[k] = _add(run.principal_paid[k], amount)
-        run.balance[k] = (balance - wanted) + rest
+        after = (balance - wanted) + rest
+        run.balance[k] = after if mask is True else np.where(mask, after, balance)
     _out(run, paid)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -72,18 +73,33 @@ class StructuralStress:
                 factor[period - 1] *= 1.0 - share
         return factor
 
-    def stressed(self, collections: FloatArray, first: int, periods: int) -> FloatArray:
-        """Collections (T, S) of the dates first + 1 .. first + T as they reach the deal; periods: dates up to legal
-        final."""
-        result = collections * self.factors(periods)[first : first + len(collections), None]
+    def stressed(
+        self,
+        collections: FloatArray,
+        first: int,
+        periods: int,
+        held: FloatArray,
+        rounded: Callable[[FloatArray], FloatArray],
+    ) -> tuple[FloatArray, FloatArray]:
+        """Collections (T, S) of the dates first + 1 .. first + T as they reach the deal, and what a dip holds back after
+        each of them, (T, S).
+
+        periods: dates up to legal final. held: (S,) held back before the first of these dates. rounded: to the units of
+        the run.
+        """
+        result = rounded(collections * self.factors(periods)[first : first + len(collections), None])
+        after = np.zeros_like(result)
         failure = self.servicer_default
         if failure is None or not failure.collection_dip or not failure.dip_periods:
-            return result
-        for place in range(failure.period - 1 - first, failure.period - 1 - first + failure.dip_periods):
-            if 0 <= place < len(result):
-                missing = result[place] * failure.collection_dip
+            return result, after
+        begin = failure.period - 1 - first
+        for place in range(len(result)):
+            if begin <= place < begin + failure.dip_periods:
+                missing = rounded(result[place] * failure.collection_dip)
                 result[place] = result[place] - missing
-                after = failure.period - 1 - first + failure.dip_periods
-                if failure.recovered and after < len(result):
-                    result[after] = result[after] + missing
-        return result
+                held = held + missing if failure.recovered else held
+            elif place == begin + failure.dip_periods:
+                result[place] = result[place] + held
+                held = np.zeros_like(held)
+            after[place] = held
+        return result, after
