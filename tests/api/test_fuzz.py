@@ -120,8 +120,8 @@ def test_mutated_queries_never_break_the_server(apis: list[Api]) -> None:
 
     send()
 
-    # A fuzzer that is refused every time has tested the parser only. About one in twenty is answered, but no run is like
-    # another: 14 of 300 have been seen.
+    # A fuzzer that is refused every time has tested the parser only. About one in twenty is answered, but no run is
+    # like another: 14 of 300 have been seen.
     assert counted[200] > MUTATED // 100
     assert counted[400] > MUTATED // 20
 

@@ -327,10 +327,10 @@ class _Builder:
     def endings(self) -> Json:
         result: Json = {}
         if self.revolves:
-            revolving = {"until": "2026-12-15", "ends_when": "pool.cumulative_loss_rate > 2%", "price": 0.98}
+            revolving: Json = {"until": "2026-12-15", "ends_when": "pool.cumulative_loss_rate > 2%", "price": 0.98}
             result["revolving"] = revolving | ({"criteria": "pool.delinquent_60_share < 10%"} if self.flag() else {})
         if not self.plain and self.flag():
-            call = self.draw(st.sampled_from([{"factor": 0.3}, {"from_date": "2027-04-01"}, {"factor": 0.5}]))
+            call: Json = self.draw(st.sampled_from([{"factor": 0.3}, {"from_date": "2027-04-01"}, {"factor": 0.5}]))
             call |= {"price": "pool.performing + 30% * pool.delinquent", "into": self.principal_from}
             whole = {"reference_rate": 0.01, "until": "2027-11-15"}
             result["call"] = call | ({"make_whole": whole} if self.flag() else {})

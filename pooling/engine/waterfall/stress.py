@@ -81,8 +81,8 @@ class StructuralStress:
         held: FloatArray,
         rounded: Callable[[FloatArray], FloatArray],
     ) -> tuple[FloatArray, FloatArray]:
-        """Collections (T, S) of the dates first + 1 .. first + T as they reach the deal, and what a dip holds back after
-        each of them, (T, S).
+        """Collections (T, S) of the dates first + 1 .. first + T as they reach the deal, and what a dip holds back
+        after each of them, (T, S).
 
         periods: dates up to legal final. held: (S,) held back before the first of these dates. rounded: to the units of
         the run.

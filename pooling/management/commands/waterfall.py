@@ -22,6 +22,7 @@ from pooling.engine.deal import DealSpec
 from pooling.engine.flows import PoolFlows
 from pooling.engine.loans import LoanArrays
 from pooling.engine.waterfall import DealFlows, Program, compile_deal, execute
+from pooling.engine.waterfall.arithmetic import Mode
 from pooling.engine.waterfall.explain import explain
 
 BAD_INPUT = 2
@@ -123,7 +124,6 @@ class Command(BaseCommand):
         if spec.revolving is not None:
             raise ValueError("revolving: a deal that revolves is run from a template, which has its collateral")
         loan = representative_loan(cents / 100, options["rate"], options["term"])
-        lags = {name: options[name] or 0 for name in ("recovery_lag", "charge_off_lag")}
 
         def flows(cdr: float | None) -> PoolFlows:
             speed = (options["cdr"] or 0.0) if cdr is None else cdr
@@ -131,7 +131,8 @@ class Command(BaseCommand):
                 prepayment=Prepayment("cpr", options["cpr"] or 0.0),
                 default=Default("cdr", speed),
                 severity=options["severity"] or 0.0,
-                **lags,
+                recovery_lag=options["recovery_lag"] or 0,
+                charge_off_lag=options["charge_off_lag"] or 0,
             )
             return assumed_flows(loan, given)
 
@@ -141,9 +142,8 @@ class Command(BaseCommand):
         return Case(compile_deal(spec, cents), flows, {"rates": dict(options["index"])}, words)
 
     def _run(self, case: Case, options: dict[str, Any]) -> DealFlows:
-        mode = "cents" if options["cents"] else "float64"
         case.options["to_call"] = not options["to_maturity"]
-        return execute(case.program, case.flows(None), mode=mode, **case.options)
+        return execute(case.program, case.flows(None), mode=mode_of(options), **case.options)
 
     # ------------------------------------------------------------------------------------------------------- results
     def _write(self, case: Case, deal: DealFlows, options: dict[str, Any]) -> None:
@@ -189,16 +189,19 @@ class Command(BaseCommand):
             self.stdout.write(f"break-even CDR of {row.name}: {at}{f' ({row.cause})' if row.cause else ''}")
 
     def _explain(self, case: Case, options: dict[str, Any]) -> None:
-        mode = "cents" if options["cents"] else "float64"
-        found = explain(
-            case.program, case.flows(None), tranche=options["explain"], date=options["date"], mode=mode, **case.options
-        )
+        wanted = {"tranche": options["explain"], "date": options["date"], "mode": mode_of(options)}
+        found = explain(case.program, case.flows(None), **wanted, **case.options)
         self.stdout.write(f"\npayment {found.number}, {found.date}: principal due {found.principal_due:,.2f}")
         for step in found.chain:
             self.stdout.write(f"{'*' if step.concerns else ' '} {step.number:>2}  {step.sentence}")
             for formula in step.formulas:
                 reads = ", ".join(f"{name} {_value(value)}" for name, value in formula.reads)
                 self.stdout.write(f"      {formula.role}: {formula.text} = {_value(formula.value)}  ({reads})")
+
+
+def mode_of(options: dict[str, Any]) -> Mode:
+    """Whole cents where asked for."""
+    return "cents" if options["cents"] else "float64"
 
 
 def representative_loan(balance: float, rate: float, term: int) -> LoanArrays:
