@@ -421,6 +421,22 @@ def test_a_call_that_does_not_repay_the_notes_is_not_exercised() -> None:
     assert not run(spec, pool([150.0] * 4)).called[:-1].any()
 
 
+def test_a_reserve_that_no_principal_may_use_does_not_count_for_a_call() -> None:
+    """It would only be released after the notes are paid: they would stay unpaid beside a residual with cash."""
+    reserve = {"name": "reserve", "kind": "reserve", "initial": "USD 20", "target": "USD 20", "excess": "held",
+               "release": "final"}  # fmt: skip
+    price = {"factor": 1.0, "price": "pool.balance - USD 15"}
+    for support, called in ((["reserve"], True), ([], False)):
+        steps = [interest("A"), principal("A", support=support), {"pay": "reserve", "to": ["reserve"]}, RESIDUAL]
+        spec = deal([A | {"balance": 590}], steps, accounts=[COLLECTION, reserve], call=price)
+        result = run(spec, pool([150.0] * 4))
+
+        # First date: 150 collected, 435 for the pool, and 20 in reserve, against 592.95.
+        assert bool(result.called[0, 0]) is called
+        assert result.residual[0, 0] == pytest.approx(12.05 if called else 0.0)
+        assert not result.balance[0, result.called[:, 0]].any()
+
+
 def test_make_whole_pays_the_coupons_above_the_reference_rate() -> None:
     call = {"from_date": "2026-08-15", "price": "pool.balance + USD 100",
             "make_whole": {"reference_rate": 0.0, "until": "2026-10-15"}}  # fmt: skip

@@ -41,7 +41,7 @@ ROUNDING = 1e-6  # currency units on a million: a few thousand float64 operation
 CENT = 0.01
 TRIGGERED_DEFINITION = "sequential"
 
-some = hypothesis_settings(max_examples=30, deadline=None)
+some = hypothesis_settings(max_examples=50, deadline=None)
 modes = st.sampled_from(["float64", "cents"])
 
 

@@ -103,6 +103,10 @@ class Run:
         ]
         into = program.spec.deficiency.into if program.spec.deficiency else program.account_names[0]
         self.deficiency_into = program.account_names.index(into)
+        # Accounts that the main order of payments may pay principal from, support included.
+        principal = [step for step in program.steps if step.pay == "principal" and step.branch == 0]
+        lenders = {place for step in principal for kind, place in step.support if kind == "account"}
+        self.principal_cash = sorted(lenders.union(*(step.sources for step in principal)))
         self.error, self.accruing = 0.0, False
 
     def _take(self, state: DealState, part: slice) -> None:
@@ -343,14 +347,18 @@ class Run:
         price = self.evaluate(self.spec.formulas["call.price"])
         lenders = [*self.facility_due, *self.drawn, *self.hedge_due]
         needed = owed + sum_of([*self.interest_shortfall, *self.fee_shortfall, *lenders, *premium, self.zero])
-        allowed &= price + sum_of(self.accounts) >= needed
+        # Only cash that steps for principal may use counts: what else is there need not reach the notes on this date.
+        into = self.program.account_names.index(call.into)
+        reaching = [self.accounts[place] for place in self.principal_cash]
+        funds = sum_of([*reaching, price]) if into in self.principal_cash else sum_of([*reaching, self.zero])
+        allowed &= funds >= needed
         if not allowed.any():
             return
         for k, extra in zip(self.notes, premium, strict=False):
             self.interest_shortfall[k] = self.interest_shortfall[k] + np.where(allowed, extra, 0.0)
             self.interest_accrued[k] = self.interest_accrued[k] + np.where(allowed, extra, 0.0)
         self.call_price = np.where(allowed, price, 0.0)
-        self.receive(self.program.account_names.index(call.into), self.call_price, "call")
+        self.receive(into, self.call_price, "call")
         self.called_now = allowed
         if self.revolving is not False:
             self.revolving = self.revolving & ~allowed
