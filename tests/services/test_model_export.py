@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 
 from marketplace.cashflows import base_case
 from pooling.deals import template_names
+from pooling.model_export import ExportError, check_folder
 from tests.services.disclosed import disclose, pool_flows
 from tests.services.factories import Market, market
 
@@ -61,8 +62,97 @@ def test_the_model_of_a_listing_is_its_page(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     expected = json.loads((folder / "expected.json").read_text())
     case = base_case(listing)
-    assert [round(amount * 100) for amount in expected["A principal"]] == case.deal.principal[0, :, 0].tolist()
-    assert json.loads((folder / "manifest.json").read_text())["listing"] == str(listing.pk)
+    paid = [round(amount * 100) for amount in expected["columns"]["A principal"]]
+    assert paid == case.deal.principal[0, :, 0].tolist()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["listing"] == str(listing.pk)
+    assert manifest["spec_hash"] == listing.deal_version.spec_hash
+    assert manifest["pool_balance_cents"] == listing.deal.pool.balance
+    # Transfers add up to the cash that entered and left the deal, as the page proves it.
+    inside = set(case.deal.account_names)
+    ends = [(*line.rsplit(" (", 1)[0].split(" -> "), cents) for line, cents in expected["transfers"].items()]
+    assert sum(cents for source, _, cents in ends if source not in inside) == case.table.proof.paid_in
+    assert sum(cents for _, target, cents in ends if target not in inside) == case.table.proof.paid_out
+
+
+def test_the_folder_prints_what_the_command_prints(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    export("--template", "consumer-sequential", "--to-maturity", "--out", str(folder))
+    out = io.StringIO()
+    call_command("waterfall", "--template", "consumer-sequential", "--cents", "--to-maturity", stdout=out)
+
+    done = run(folder, tmp_path)
+
+    printed = out.getvalue().split("\n\n", 1)[1].split("cash conserved")[0]
+    assert done.stdout.startswith(printed)
+    assert done.stdout.splitlines()[-1] == "Equal to expected.json to the cent; cashflows.csv is written."
+    rows = (folder / "cashflows.csv").read_text().splitlines()
+    assert len(rows) == 1 + 85  # headings and a row for each payment date up to legal final
+
+
+@pytest.mark.parametrize("name", ["spec.json", "flows.json", "options.json", "expected.json"])
+@pytest.mark.parametrize("byte", [b"\r", b"\xff"])
+def test_one_byte_is_enough_to_be_named(name: str, byte: bytes, tmp_path: Path) -> None:
+    """A line end of another kind leaves the JSON as it was, and a byte that is no UTF-8 cannot be read: both are
+    changes."""
+    folder = tmp_path / "model"
+    export("--template", "senior-subordinated", "--out", str(folder))
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(whole.replace(b"\n", byte, 1))
+
+    with pytest.raises(ExportError, match=rf"^{name}: it is not the file that was exported"):
+        check_folder(folder)
+
+
+def test_a_manifest_that_is_changed_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    export("--template", "senior-subordinated", "--out", str(folder))
+    path = folder / "manifest.json"
+    whole = json.loads(path.read_text())
+    for text, sentence in (
+        ("{", "manifest.json: it is not JSON any more"),
+        ("{}", "manifest.json: the hashes of the files are missing"),
+        (json.dumps(whole | {"spec_hash": "0" * 64}), "manifest.json: its spec_hash is not the content hash"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ExportError, match=f"^{sentence}"):
+            check_folder(folder)
+
+    path.write_text(json.dumps(whole))
+    assert check_folder(folder).same_engine
+    path.write_text(json.dumps(whole | {"engine": "0" * 64}))
+    assert not check_folder(folder).same_engine
+
+
+def forge(folder: Path, **changes: object) -> None:
+    """Change keys of expected.json, and its hash in the manifest with them."""
+    path = folder / "expected.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["expected.json"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_an_expected_figure_that_is_forged_with_its_hash_is_found_to_the_cent(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    export("--template", "senior-subordinated", "--out", str(folder))
+    expected = json.loads((folder / "expected.json").read_text())
+    columns, transfers = expected["columns"], expected["transfers"]
+    line = next(iter(transfers))
+    cent = [columns["A interest"][0] + 0.01, *columns["A interest"][1:]]
+    for changes, sentence in (
+        ({"columns": columns | {"A interest": cent}}, "A interest, payment 1: "),
+        ({"columns": columns | {"A interest": cent[1:]}}, "A interest: "),
+        ({"columns": {**columns, "Z balance": []}}, "expected.json: it and the model have other columns: Z balance"),
+        ({"columns": columns, "transfers": transfers | {line: transfers[line] + 1}}, f"{line}: "),
+        ({"transfers": None}, "the files do not fit each other: "),
+    ):
+        forge(folder, **changes)
+        with pytest.raises(ExportError) as caught:
+            check_folder(folder)
+        assert str(caught.value).startswith(sentence)
+    forge(folder, **expected)
+    check_folder(folder)
 
 
 @pytest.mark.parametrize(
