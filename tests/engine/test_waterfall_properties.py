@@ -357,8 +357,21 @@ def test_a_called_deal_pays_its_notes_once_and_nothing_after(case: Case, mode: A
 
 
 # ------------------------------------------------------------------------------------------------------- monotonicity
+def keeps_recoveries(deal: Json) -> bool:
+    """Not where a recovery makes the loss debited smaller, but is collected where the ledger's cash does not go: it
+    then reaches the residual, and a deal with more recoveries pays its notes less."""
+    netted = (deal.get("deficiency") or {}).get("losses") == "charge_off_less_recovery"
+    return not netted or all(
+        rule["into"] == deal["deficiency"]["into"] for rule in deal["collections"] if rule["source"] == "recovery"
+    )
+
+
 @some
-@given(case=cases(plain=True), month=st.integers(0, MONTHS - 1), extra=st.floats(0.0, 50_000.0))
+@given(
+    case=cases(plain=True, where=keeps_recoveries),
+    month=st.integers(0, MONTHS - 1),
+    extra=st.floats(0.0, 50_000.0),
+)
 def test_more_cash_never_raises_the_principal_loss_of_the_senior(case: Case, month: int, extra: float) -> None:
     richer = case.flows.recovery.copy()
     richer[:, month] += extra
