@@ -106,6 +106,8 @@ def index_of(seed: int, periods: int, scenarios: int = SCENARIOS) -> np.ndarray:
 
 # --------------------------------------------------------------------------------------------------------- the parts
 FLOATING = {"kind": "floating", "index": INDEX, "margin": 0.02, "floor": 0.025, "cap": 0.09}
+UNFLOORED = {"kind": "floating", "index": INDEX, "margin": -0.03}  # below zero on most dates
+FALLING = {"kind": "step", "rate": 0.03, "steps": [{"first_accrual": "2027-03-01", "rate": UNFLOORED}]}
 STEPPED = {
     "kind": "step",
     "rate": 0.04,
@@ -113,8 +115,17 @@ STEPPED = {
 }
 TRIGGERED = {"kind": "triggered", "before": 0.05, "when": "period.number > 6", "after": FLOATING}
 coupons = st.sampled_from(
-    [0.0, 0.055, FLOATING, STEPPED, STEPPED | {"within_period": "day_weighted"}, TRIGGERED]
-)  # all kinds
+    [
+        0.0,
+        0.055,
+        FLOATING,
+        UNFLOORED,
+        STEPPED,
+        STEPPED | {"within_period": "day_weighted"},
+        FALLING | {"within_period": "day_weighted"},
+        TRIGGERED,
+    ]
+)  # all kinds; fmt: skip
 
 FEES: dict[str, Json] = {
     "servicing": {"kind": "annual_percentage", "rate": 0.01, "base": "pool.balance"},
@@ -127,6 +138,8 @@ FEES: dict[str, Json] = {
     },
     "handling": {"kind": "per_loan", "amount_per_loan": 35},
     "variable": {"kind": "formula", "amount": "0.01% * pool.balance + USD 25.5"},
+    # Of an amount that goes below zero where losses eat up the collateral.
+    "excess": {"kind": "annual_percentage", "rate": 0.003, "base": "pool.balance - notes.balance"},
 }
 
 
@@ -147,7 +160,8 @@ def classes_of(draw: st.DrawFn, plain: bool) -> list[Json]:
         junior |= {"kind": "accrual", "accretes_while": "class[A].balance > USD 100000"}
     found = [senior, middle, junior]
     if draw(st.booleans()):
-        found.insert(1, {"name": "X", "kind": "interest_only", "notional": "class[A].balance", "coupon": 0.004})
+        notional = draw(st.sampled_from(["class[A].balance", "class[A].balance - USD 200000"]))
+        found.insert(1, {"name": "X", "kind": "interest_only", "notional": notional, "coupon": 0.004})
     return found
 
 
@@ -197,6 +211,8 @@ class _Builder:
         self.tests = not plain and draw(st.booleans())
         self.hedged = not plain and draw(st.booleans())
         self.classes = draw(classes_of(plain))
+        if self.tests and draw(st.booleans()):  # what accrues reads the test of the date before
+            self.classes[-1]["coupon"] = TRIGGERED | {"when": "trigger[late] or defined[sequential]"}
         self.reserves = draw(reserves_of(plain))
         self.fees = sorted(draw(st.sets(st.sampled_from(list(FEES)), max_size=4)))
         self.facility = not plain and draw(st.booleans())

@@ -233,6 +233,118 @@ FORMULAS: dict[str, tuple[Mutation, str]] = {
     "text no formula may hold": (lambda d: d["waterfall"][6].update(when="true\n"),
         "waterfall[6].when: 'true\\n' holds a character that cannot be printed"),
 }
+
+
+def targets_in_a_circle(d: Json) -> None:
+    d["accounts"].append(dict(d["accounts"][2], name="second", target="account[reserve].target"))
+    d["accounts"][2].update(target="2 * account[second].target")
+    d["waterfall"][10].update(to=["reserve", "second"])
+    d["alternatives"].clear()
+
+
+def read_through_a_target(d: Json) -> None:
+    d["accounts"][2].update(target="min(deal.principal_due, USD 500)")
+    d["triggers"][0].update(condition="account[reserve].balance < account[reserve].target")
+
+
+def trigger_read_through_a_target(d: Json) -> None:
+    d["accounts"][2].update(target="if(trigger[default], 0 * pool.balance, USD 500)")
+    d["triggers"][0].update(condition="account[reserve].balance < account[reserve].target")
+
+
+def read_through_a_definition(d: Json) -> None:
+    d["definitions"].append({"name": "half", "formula": "50% * deal.principal_due"})
+    d["fees"][0].update(base="defined[half]")
+
+
+TIMING: dict[str, tuple[Mutation, str]] = {
+    "fee of the principal due": (lambda d: d["fees"][0].update(base="deal.principal_due"),
+        "fees[0].base: deal.principal_due is read before it is set: it is set just before the order of payments"),
+    "fee of it through a definition": (read_through_a_definition,
+        "fees[0].base: deal.principal_due is read before it is set: it is set just before the order of payments"),
+    "strip of it": (lambda d: d["tranches"][1].update(notional="deal.principal_due"),
+        ("tranches[1].notional: deal.principal_due is read before it is set: it is set just before the order "
+         "of payments")),
+    "swap of it": (lambda d: d["hedges"][0].update(notional="deal.principal_due"),
+        "hedges[0].notional: deal.principal_due is read before it is set: it is set just before the order of payments"),
+    "coupon that looks at the target": (
+        lambda d: d["tranches"][2]["coupon"].update(when="deal.target_oc > USD 5"),
+        ("tranches[2].coupon.when: deal.target_oc is read before it is set: it is set just before the order "
+         "of payments")),
+    "accretion that looks at the revolving period": (
+        lambda d: d["tranches"][3].update(accretes_while="deal.revolving"),
+        ("tranches[3].accretes_while: deal.revolving is read before it is set: it is set once the triggers "
+         "have been looked at")),
+    "trigger that looks at the revolving period": (
+        lambda d: d["triggers"][0].update(condition="not deal.revolving"),
+        ("triggers[0].condition: deal.revolving is read before it is set: it is set once the triggers have "
+         "been looked at")),
+    "trigger that looks at the target": (
+        lambda d: d["triggers"][0].update(condition="pool.balance - notes.balance < deal.target_oc"),
+        "triggers[0].condition: deal.target_oc is read before it is set: it is set just before the order of payments"),
+    "trigger that looks at it through a reserve": (read_through_a_target,
+        ("triggers[0].condition: deal.principal_due is read before it is set: it is set just before the order "
+         "of payments")),
+    "trigger that looks at a later one through a reserve": (trigger_read_through_a_target,
+        "triggers[0].condition: trigger[default] is read before it is set: it is tested later"),
+    "revolving period that looks at itself": (lambda d: d["revolving"].update(ends_when="not deal.revolving"),
+        ("revolving.ends_when: deal.revolving is read before it is set: it is set once the triggers have been "
+         "looked at")),
+    "call price of the principal due": (
+        lambda d: d["call"].update(price="max(pool.balance, deal.principal_due)"),
+        "call.price: deal.principal_due is read before it is set: it is set just before the order of payments"),
+    "commitment of what is available": (
+        lambda d: d["facilities"][0].update(commitment="facility[liquidity].available"),
+        ("facilities[0].commitment: facility[liquidity].available is read before it is set: it is set once "
+         "interest and fees have accrued")),
+    "fee of what is available": (lambda d: d["fees"][0].update(base="facility[liquidity].available"),
+        ("fees[0].base: facility[liquidity].available is read before it is set: it is set once interest and "
+         "fees have accrued")),
+    "reserve target that reads itself": (
+        lambda d: d["accounts"][2].update(target="90% * account[reserve].target"),
+        "accounts[2].target: the target reads itself, directly or through another one"),
+    "reserve targets in a circle": (targets_in_a_circle,
+        "accounts[2].target: the target reads itself, directly or through another one"),
+}
+
+VALUES: dict[str, tuple[Mutation, str]] = {
+    "balance beyond exact cents": (lambda d: d["tranches"][2].update(balance=10**15 + 1),
+        "tranches[2].balance: 1000000000000001 is outside 0 to 1000000000000000"),
+    "rate beyond exact numbers": (lambda d: d["fees"][0].update(rate=2**60),
+        "fees[0].rate: the number is too large"),
+    "amount below zero": (lambda d: d["fees"][1]["amounts"][0].update(amount=-1),
+        "fees[1].amounts[0].amount: -1 is outside 0 to 1000000000000000"),
+    "truth as amount": (lambda d: d["fees"][1]["amounts"][0].update(amount=True),
+        "fees[1].amounts[0].amount: true is not a whole number"),
+    "day no month has": (lambda d: d["dates"].update(payment_day=32),
+        "dates.payment_day: 32 is outside 1 to 31"),
+    "breach after no date": (lambda d: d["triggers"][0].update(breach_after=0),
+        "triggers[0].breach_after: 0 is outside 1 to 120"),
+    "margin in basis points": (lambda d: d["tranches"][0]["coupon"].update(margin=100),
+        "tranches[0].coupon.margin: 100.0 is outside -1.0 to 1.0"),
+    "cap in percent": (lambda d: d["hedges"][1].update(strike=5),
+        "hedges[1].strike: 5.0 is outside -1.0 to 1.0"),
+    "factor in percent": (lambda d: d["call"].update(factor=10),
+        "call.factor: 10.0 is outside 0.0 to 1.0"),
+    "yield below zero": (lambda d: d["accounts"][0].update(yield_rate=-0.01),
+        "accounts[0].yield_rate: -0.01 is outside 0.0 to 1.0"),
+    "payee not in a list": (lambda d: d["waterfall"][4].update(to="A"),
+        "waterfall[4].to: a list is expected, not 'A'"),
+    "payee a number": (lambda d: d["waterfall"][4].update(to=["A", 7]),
+        "waterfall[4].to[1]: 7 is not text"),
+    "date a number": (lambda d: d["revolving"].update(until=20270215),
+        "revolving.until: 20270215 is not a date"),
+    "flag as text": (lambda d: d["tranches"][2].update(interest_deferrable="yes"),
+        "tranches[2].interest_deferrable: 'yes' is not true or false"),
+    "coupon a list": (lambda d: d["tranches"][1].update(coupon=[0.01]),
+        "tranches[1].coupon: a list is not a number"),
+    "planned balance with half a cent": (lambda d: d["tranches"][0].update(planned_balances=[0.5]),
+        "tranches[0].planned_balances[0]: 0.5 is not a whole number"),
+    "trigger a text": (lambda d: d["triggers"].__setitem__(0, "pool.factor < 10%"),
+        "triggers[0]: an object is expected, not 'pool.factor < 10%'"),
+    "residual a name": (lambda d: d.update(residual="R"),
+        "residual: an object is expected, not 'R'"),
+}
 # fmt: on
 
 
@@ -256,6 +368,21 @@ def test_broken_formula_gets_its_sentence(mutate: Mutation, sentence: str) -> No
     broken = feature_json()
     mutate(broken)
     assert sentence_of(broken) == sentence
+
+
+@pytest.mark.parametrize(("mutate", "sentence"), (TIMING | VALUES).values(), ids=(TIMING | VALUES).keys())
+def test_a_value_read_too_early_or_out_of_bounds_gets_its_sentence(mutate: Mutation, sentence: str) -> None:
+    broken = feature_json()
+    mutate(broken)
+    assert sentence_of(broken) == sentence
+
+
+def test_a_target_of_the_collateral_that_reads_itself_is_refused() -> None:
+    broken = template_json() | {"overcollateralisation": {"target": "99% * deal.target_oc"}}
+    assert sentence_of(broken) == (
+        "overcollateralisation.target: deal.target_oc is read before it is set: it is set just before the order of "
+        "payments"
+    )
 
 
 def test_what_the_corpus_breaks_is_whole() -> None:

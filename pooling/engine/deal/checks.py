@@ -33,6 +33,7 @@ def check_deal(spec: DealSpec) -> None:
     _check_definitions(spec)
     book = spec.formulas  # parses and type-checks every formula
     _check_trigger_order(spec)
+    _check_known_in_time(spec)
     del book
 
 
@@ -214,7 +215,6 @@ def _check_definitions(spec: DealSpec) -> None:
 # ----------------------------------------------------------------------------------------------------------- triggers
 def _check_trigger_order(spec: DealSpec) -> None:
     """No formula reads a trigger before the date has tested it; accruals read what the previous date left."""
-    book = spec.formulas
     opening = [trigger.name for trigger in spec.triggers if trigger.tested == "opening"]
     in_steps = [trigger.name for trigger in spec.triggers if trigger.tested == "step"]
     place = {trigger.name: i for i, trigger in enumerate(spec.triggers)}
@@ -226,7 +226,8 @@ def _check_trigger_order(spec: DealSpec) -> None:
         for name in step.to
     }
     for written in written_formulas(spec):
-        read = {name[len("trigger[") : -1] for name in book.reads(book[written.path]) if name.startswith("trigger[")}
+        every = _read_at(spec, written.path)
+        read = {name[len("trigger[") : -1] for name in every if name.startswith("trigger[")}
         for name in sorted(read, key=place.__getitem__):
             if written.path.startswith("triggers["):
                 own = int(written.path[len("triggers[") : written.path.index("]")])
@@ -244,6 +245,46 @@ def _check_trigger_order(spec: DealSpec) -> None:
                 if written.path == f"triggers[{place[name]}].condition":
                     how = "it reads itself"
                 raise SpecError(written.path, f"trigger[{name}] is read before it is set: {how}")
+
+
+def _read_at(spec: DealSpec, path: str, through: tuple[str, ...] = ()) -> set[str]:
+    """What the formula at a path reads, through definitions and the targets of reserve accounts. Raises SpecError for
+    a target that reads itself."""
+    if path in through:
+        raise SpecError(path, "the target reads itself, directly or through another one")
+    found: set[str] = set()
+    targets = {f"account[{part.name}].target": f"accounts[{i}].target" for i, part in enumerate(spec.accounts)}
+    for name in spec.formulas.reads(spec.formulas[path]):
+        found |= _read_at(spec, targets[name], (*through, path)) if name in targets else {name}
+    return found
+
+
+# ------------------------------------------------------------------------------------------ what a date has not yet set
+_ACCRUAL, _TRIGGER, _REVOLVING, _CALL, _TARGET, _STEP = range(6)  # the moments of a date, in their order
+_MOMENTS = {"revolving.ends_when": _REVOLVING, "call.price": _CALL, "overcollateralisation.target": _TARGET}
+_SET = {
+    "deal.revolving": (_CALL, "once the triggers have been looked at"),
+    "deal.target_oc": (_STEP, "just before the order of payments"),
+    "deal.principal_due": (_STEP, "just before the order of payments"),
+}
+
+
+def _check_known_in_time(spec: DealSpec) -> None:
+    """No formula reads what its date sets only later: a restarted run could not know what the date before left."""
+    known = _SET | {
+        f"facility[{part.name}].available": (_TRIGGER, "once interest and fees have accrued")
+        for part in spec.facilities
+    }
+    for written in written_formulas(spec):
+        moment = _MOMENTS.get(written.path, _STEP)
+        if written.stage == "accrual":
+            moment = _TRIGGER if written.path.startswith("hedges[") else _ACCRUAL  # hedges accrue after facilities
+        elif written.stage == "opening" and written.path.startswith("triggers["):
+            moment = _TRIGGER
+        for name in sorted(known.keys() & _read_at(spec, written.path)):
+            first, when = known[name]
+            if moment < first:
+                raise SpecError(written.path, f"{name} is read before it is set: it is set {when}")
 
 
 def _waterfalls(spec: DealSpec) -> Iterator[tuple[str, tuple[WaterfallStep, ...]]]:

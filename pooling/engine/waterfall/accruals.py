@@ -99,13 +99,15 @@ class Accruals:
         return [(part, (b - a).days / (end - start).days) for part, (a, b) in zip(rates, pairwise(days), strict=True)]
 
     def coupon_rate(self, k: int) -> FloatArray | float:
-        """Annual rate of class k in the period."""
+        """Annual rate of class k in the period, at least zero: where an index is that low, holders owe nothing."""
         coupon = self.coupons[k]
         if isinstance(coupon, TriggeredCoupon):
             holds = self.run.holds(self.spec.formulas[f"tranches[{k}].coupon.when"])
             before, after = self.rate(coupon.before), self.rate(coupon.after)
-            return (after if holds else before) if isinstance(holds, bool) else np.where(holds, after, before)
-        return self.rate(coupon)
+            rate = (after if holds else before) if isinstance(holds, bool) else np.where(holds, after, before)
+        else:
+            rate = self.rate(coupon)
+        return max(rate, 0.0) if isinstance(rate, float | int) else np.maximum(rate, 0.0)
 
     def _classes(self) -> None:
         run = self.run
@@ -115,7 +117,7 @@ class Accruals:
             fraction = self.fraction(tranche.day_count, tranche.accrual_dates)
             run.period_rate.append(self.coupon_rate(k) * fraction)
             if isinstance(tranche, InterestOnly):
-                base = run.evaluate(self.spec.formulas[f"tranches[{k}].notional"])
+                base = np.maximum(run.evaluate(self.spec.formulas[f"tranches[{k}].notional"]), 0.0)
             else:
                 base = run.balance[k]
             earning = base + run.interest_shortfall[k] if self.compound else base
@@ -135,7 +137,7 @@ class Accruals:
         if not isinstance(coupon, StepCoupon):
             return run.arithmetic.born(earning * run.period_rate[k])
         parts = [run.arithmetic.born(earning * (rate * (fraction * share))) for rate, share in self._stepped(coupon)]
-        return sum_of(parts)
+        return np.maximum(sum_of(parts), 0.0)
 
     def make_whole(self) -> list[FloatArray]:
         """Premium of each class at a call: its coupon above the reference rate, month by month until the date that ends
@@ -172,7 +174,7 @@ class Accruals:
     def _fee(self, f: int, step_up: float) -> FloatArray:
         run, fee = self.run, self.spec.fees[f]
         if isinstance(fee, AnnualPercentageFee):
-            base = run.evaluate(self.spec.formulas[f"fees[{f}].base"])
+            base = np.maximum(run.evaluate(self.spec.formulas[f"fees[{f}].base"]), 0.0)
             return run.arithmetic.born(base * (fee.rate * step_up * self.fraction(fee.day_count)))
         if isinstance(fee, FormulaFee):
             return np.maximum(run.evaluate(self.spec.formulas[f"fees[{f}].amount"]), 0.0)
@@ -218,7 +220,7 @@ class Accruals:
             undrawn = np.maximum(commitment - run.drawn[d], 0.0)
             fee = undrawn * (facility.commitment_fee * fraction)
             interest = run.drawn[d] * (self.rate(facility.rate) * fraction)
-            due = run.arithmetic.born(fee + interest)
+            due = run.arithmetic.born(np.maximum(fee + interest, 0.0))
             run.facility_due[d] = run.facility_due[d] + (np.where(run.called_before, 0.0, due) if run.to_call else due)
 
     def _hedges(self) -> None:
@@ -228,7 +230,7 @@ class Accruals:
             if gone is not None and run.number >= gone:
                 run.hedge_due[h] = run.zero
                 continue
-            notional = run.evaluate(self.spec.formulas[f"hedges[{h}].notional"])
+            notional = np.maximum(run.evaluate(self.spec.formulas[f"hedges[{h}].notional"]), 0.0)
             if isinstance(hedge, Swap):
                 rate = np.asarray(self.rate(hedge.receives)) - self.rate(hedge.pays)
             else:

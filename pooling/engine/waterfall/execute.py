@@ -248,7 +248,7 @@ class _Record:
         if t == 0:
             for place, column in enumerate(run.opening_cash):
                 self.opening[place, part] = column
-        self.error = max(self.error, run.error)
+        self.error = float(np.maximum(self.error, run.error))
 
     def _rate(self, k: int, t: int, part: slice, rate: FloatArray | float) -> None:
         if np.ndim(rate) and self.rate.shape[-1] == 1:

@@ -351,7 +351,7 @@ class Run:
         into = self.program.account_names.index(call.into)
         reaching = [self.accounts[place] for place in self.principal_cash]
         funds = sum_of([*reaching, price]) if into in self.principal_cash else sum_of([*reaching, self.zero])
-        allowed &= funds >= needed
+        allowed &= (funds >= needed) & (price >= 0.0)  # nobody sells a pool and pays for it
         if not allowed.any():
             return
         for k, extra in zip(self.notes, premium, strict=False):
@@ -407,7 +407,7 @@ class Run:
             self.called_before = self.called_before | self.called_now
         gap = sum_of(self.opening_cash) + self.inflow + self.drawn_now - self.outflow
         gap -= sum_of(self.accounts)
-        self.error = max(self.error, float(np.abs(gap).max()))
+        self.error = float(np.maximum(self.error, np.abs(gap).max()))  # Python's max would lose a NaN
 
     def state(self) -> dict[str, Any]:
         """What a restart needs after this date, in currency units."""
