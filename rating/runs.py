@@ -47,7 +47,7 @@ def model_of(digest: str) -> CreditModel:
 @lru_cache(maxsize=4)
 def scenarios_of(count: int, seed: int) -> ScenarioSet:
     """The scenario set of a rating: it depends on count and seed only."""
-    return ScenarioSet.sobol(count, seed=seed, proposal=PROPOSAL)
+    return ScenarioSet.draw(count, seed=seed, proposal=PROPOSAL)
 
 
 def flows_size(groups: int, months: int, scenarios: int) -> int:

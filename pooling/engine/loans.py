@@ -23,6 +23,7 @@ class LoanArrays:
     rate: (n,) annual fraction, nominal monthly, >= 0. original_term, age: (n,) months.
     remaining_term: (n,) months, >= 1. grade: (n,) str, the originator's grade or "".
     score: (n,) credit score points, NaN where unknown. group: (n,) str, collateral group.
+    sector: (n,) str, region or industry whose economy the loan shares, "" where unknown.
 
     Raises ValueError naming the column and the first bad row.
     """
@@ -36,6 +37,7 @@ class LoanArrays:
     grade: NDArray[np.str_]
     score: FloatArray
     group: NDArray[np.str_]
+    sector: NDArray[np.str_]
 
     def __post_init__(self) -> None:
         n = len(self.loan_id)

@@ -18,6 +18,7 @@ from pooling.engine.loans import LoanArrays
 from pooling.tapes.columns import BoolArray, FloatArray
 from pooling.tapes.dates import month_name, parse_month
 from pooling.tapes.exits import CHARGE_OFF_LAG, NO_MONTH, IntArray, months_of
+from pooling.tapes.regions import sectors
 from pooling.tapes.sealed import TapeRows
 
 ORIGINATION = "origination"
@@ -238,6 +239,7 @@ def _pool(
         grade=frame["grade"].to_numpy(dtype=str),
         score=frame["score"].to_numpy(dtype=float),
         group=np.full(len(frame), group),
+        sector=sectors(frame["state"]),
     )
     return AlignedPool(loans, mask, label, synthetic, cut_off, dict(excluded))
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,45 @@ IntArray = NDArray[np.int64]
 EVENT_ORDER = "default, scheduled payment, prepayment"
 
 _TABLES = ("default_hazard", "prepayment_hazard")
-_TUPLES = ("bands", "terms", "score_floors", "rate_ceilings", "fallbacks")
+_TUPLES = ("bands", "terms", "score_floors", "rate_ceilings", "fallbacks", "sectors", "severity_bands")
+COPULAS = ("gaussian", "student_t")
+# Horizons reach 30 years; an AR(1) factor takes one shock a year.
+FACTOR_YEARS = 30
+PSD_TOLERANCE = -1e-10
+_NOT_NEGATIVE = (
+    "pd_level_sigma",
+    "correlation_sigma",
+    "severity_sigma",
+    "severity_level_sigma",
+    "severity_noise",
+    "prepayment_sigma",
+    "degrees_of_freedom",
+    "charge_off_lag",
+    "recovery_lag",
+    "history_months",
+)
+
+
+def correlation_root(correlation: Sequence[Sequence[float]], size: int) -> FloatArray:
+    """(K, K) symmetric root R of a correlation matrix, R R' = C, by its eigenvalues.
+
+    Raises ValueError where it is not square of the given size, not symmetric, has no unit diagonal, or is not
+    positive semi-definite; the sentence names the smallest eigenvalue.
+    """
+    matrix = np.asarray(correlation, dtype=np.float64)
+    if matrix.shape != (size, size):
+        raise ValueError(f"sector_correlation: shape {matrix.shape}, expected ({size}, {size}), one row a sector")
+    if not np.isfinite(matrix).all() or not np.array_equal(matrix, matrix.T):
+        raise ValueError("sector_correlation: not symmetric, or holds a value that is not finite")
+    if not np.array_equal(np.diag(matrix), np.ones(size)):
+        raise ValueError("sector_correlation: the diagonal must be 1")
+    values, vectors = np.linalg.eigh(matrix)
+    if values.min() < PSD_TOLERANCE:
+        raise ValueError(
+            f"sector_correlation: not positive semi-definite, its smallest eigenvalue is {values.min():.3g}; "
+            "lower the correlations that contradict each other"
+        )
+    return np.asarray(np.einsum("ij,j,kj->ik", vectors, np.sqrt(np.maximum(values, 0.0)), vectors))
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +75,21 @@ class CreditModel:
     grade_band: originator's grade -> band; score_floors: B - 1 descending scores (band i if score >= floor i),
         empty where scores are not used; rate_ceilings: B - 1 ascending annual fractions (band i if rate <= ceiling i).
         A loan takes the band of its grade, else of its score, else of its rate.
-    asset_correlation: rho of the Gaussian factor, [0, 1). pd_level_sigma: sd of the log of a pool-wide
-        multiplier (mean 1) on default hazards. severity_mean: loss share of a charged-off balance net of
-        collection cost; severity_sigma: probit-scale dispersion with that mean. prepayment_sigma: as
-        pd_level_sigma, on prepayment hazards; prepayment_link: prepayment hazards also scale with
-        exp(link * G - link**2 / 2), G the market factor.
+    asset_correlation: rho, [0, 1), the share of a loan's latent variance that is systematic. sectors: K names of
+        sector factors; a loan whose sector is one of them carries sector_share of rho on that factor and the rest
+        on the market, any other loan all of rho on the market. sector_correlation: (K, K) nested tuples, of the
+        sector factors among each other; () for none. copula: "gaussian" or "student_t", that with
+        degrees_of_freedom > 2 (0 under "gaussian"). factor_persistence: 1 for one draw of each factor that lasts
+        the pool's life, less for an AR(1) market with that year-to-year correlation, [0, 1].
+    pd_level_sigma: sd of the log of a pool-wide multiplier (mean 1) on default hazards. correlation_sigma: sd of
+        the log of rho (median rho, capped below 0.95). Both, and severity_level_sigma, are parameter uncertainty.
+    severity_mean: loss share of a charged-off balance net of collection cost. severity_bands: the same by band,
+        (B,), or () for one figure. severity_sigma: probit-scale dispersion between scenarios with that mean;
+        severity_level_sigma: the same of the parameter itself; severity_link: probit-scale loading on a bad market;
+        severity_noise: probit-scale dispersion between the loans of one scenario.
+    prepayment_sigma: as pd_level_sigma, on prepayment hazards; prepayment_link: prepayment hazards also scale
+        with exp(link * G - link**2 / 2), G the market factor.
+    history_months: months of experience behind the hazards, 0 where none of the pool's own kind: caps the grade.
     charge_off_lag: months from the first missed payment to charge-off; recovery_lag: from there to the cash.
     provenance: JSON-able statement of every number's origin. fallbacks: sentences on what was filled in.
     event_order: the named order of events within a month.
@@ -68,17 +116,37 @@ class CreditModel:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     fallbacks: tuple[str, ...] = ()
     event_order: str = EVENT_ORDER
+    sectors: tuple[str, ...] = ()
+    sector_share: float = 0.0
+    sector_correlation: tuple[tuple[float, ...], ...] = ()
+    copula: str = "gaussian"
+    degrees_of_freedom: float = 0.0
+    factor_persistence: float = 1.0
+    correlation_sigma: float = 0.0
+    severity_bands: tuple[float, ...] = ()
+    severity_level_sigma: float = 0.0
+    severity_link: float = 0.0
+    severity_noise: float = 0.0
+    history_months: int = 0
 
     def __post_init__(self) -> None:
         self._check_tables()
         self._check_cuts()
+        self._check_factors()
         if not 0 <= self.asset_correlation < 1:
             raise ValueError(f"asset_correlation: {self.asset_correlation} is outside [0, 1)")
-        if not 0 <= self.severity_mean <= 1:
-            raise ValueError(f"severity_mean: {self.severity_mean} is outside [0, 1]")
-        for name in ("pd_level_sigma", "severity_sigma", "prepayment_sigma", "charge_off_lag", "recovery_lag"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}: {getattr(self, name)} is negative")
+        for name in ("severity_mean", "sector_share", "factor_persistence"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: {getattr(self, name)} is outside [0, 1]")
+        for name in _NOT_NEGATIVE:
+            value = getattr(self, name)
+            if not (value >= 0 and np.isfinite(value)):
+                raise ValueError(f"{name}: {value} is negative or not finite")
+        for band, value in enumerate(self.severity_bands):
+            if not 0 <= value <= 1:
+                raise ValueError(f"severity_bands: band {band} holds {value}, outside [0, 1]")
+        if self.severity_bands and len(self.severity_bands) != len(self.bands):
+            raise ValueError(f"severity_bands: {len(self.severity_bands)} figures for {len(self.bands)} bands")
         if self.event_order != EVENT_ORDER:
             raise ValueError(f"event_order: {self.event_order!r}, only {EVENT_ORDER!r} is simulated")
 
@@ -105,6 +173,34 @@ class CreditModel:
         for grade, band in self.grade_band.items():
             if not 0 <= band < len(self.bands):
                 raise ValueError(f"grade_band: {grade!r} points to band {band} of {len(self.bands)}")
+
+    def _check_factors(self) -> None:
+        if self.copula not in COPULAS:
+            raise ValueError(f"copula: {self.copula!r} is none of {', '.join(COPULAS)}")
+        if (self.copula == "student_t") != (self.degrees_of_freedom > 2):
+            raise ValueError(
+                f"degrees_of_freedom: {self.degrees_of_freedom} under the {self.copula} copula; "
+                "student_t needs more than 2, gaussian takes 0"
+            )
+        if len(set(self.sectors)) != len(self.sectors) or "" in self.sectors:
+            raise ValueError(f"sectors: {self.sectors} repeat a name or hold an empty one")
+        if self.sector_correlation:
+            correlation_root(self.sector_correlation, len(self.sectors))
+
+    @property
+    def factor_names(self) -> tuple[str, ...]:
+        """Names of the systematic factors that a scenario set has to draw for this model, the market first."""
+        names = ["market", "pd_level", "severity", "prepayment"]
+        names += ["correlation"] if self.correlation_sigma > 0 else []
+        names += ["severity_level"] if self.severity_level_sigma > 0 else []
+        names += ["mixing"] if self.copula == "student_t" else []
+        names += [f"sector:{name}" for name in self.sectors] if self.sector_share > 0 else []
+        names += [f"market:{year}" for year in range(2, FACTOR_YEARS + 1)] if self.factor_persistence < 1 else []
+        return tuple(names)
+
+    def without_parameter_uncertainty(self) -> CreditModel:
+        """The same model with every parameter at its estimate: scenarios then differ by the economy alone."""
+        return replace(self, pd_level_sigma=0.0, correlation_sigma=0.0, severity_level_sigma=0.0)
 
     def assign(self, loans: LoanArrays) -> IntArray:
         """(n,) hazard row of each loan: band by grade, else score, else rate; nearest term, the longer on a tie."""
@@ -143,6 +239,8 @@ class CreditModel:
                 value = value.tolist()
             elif item.name in _TUPLES:
                 value = list(value)
+            elif item.name == "sector_correlation":
+                value = [list(row) for row in value]
             elif item.name in ("grade_band", "provenance"):
                 value = dict(value)
             out[item.name] = value
@@ -159,6 +257,7 @@ class CreditModel:
             raw[name] = np.asarray(raw[name], dtype=np.float64)
         for name in _TUPLES:
             raw[name] = tuple(raw[name])
+        raw["sector_correlation"] = tuple(tuple(row) for row in raw["sector_correlation"])
         return cls(**raw)
 
     def content_hash(self) -> str:

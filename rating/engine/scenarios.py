@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -14,17 +15,21 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import qmc
 
+from rating.engine.model import CreditModel
+
 FloatArray = NDArray[np.float64]
 
 DEFAULT_FACTORS = ("market", "pd_level", "severity", "prepayment")
 WIDE_MEAN, WIDE_STD = -1.0, 1.8
-# Share of each factor in the direction along which losses grow; a good outcome points to +. Market and default level
-# move losses about equally in our models; any direction is exact, a fitting one has smaller errors.
-LOSS_DIRECTION = {"market": 1.0, "pd_level": -1.0}
+SHIFT = -2.0
+# Share of each factor in the direction along which losses fall, where the pool's own is not given. Market and default
+# level move losses about equally in our models; any direction is exact, a fitting one has smaller errors.
+LOSS_DIRECTION: Mapping[str, float] = MappingProxyType({"market": 1.0, "pd_level": -1.0})
 SOBOL_BITS = 30
 MAX_SEED = 2**63 - 1
 
-Proposal = Literal["wide", "normal"]
+Proposal = Literal["plain", "antithetic", "normal", "wide", "importance"]
+PROPOSALS: tuple[Proposal, ...] = ("plain", "antithetic", "normal", "wide", "importance")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +39,10 @@ class ScenarioSet:
     seed: integer in [0, 2**63). first: index of the first scenario in the whole set.
     names: F factor names. factors: (S, F) values on the standard normal scale.
     weights: (S,) density ratios >= 0, mean 1 over the WHOLE set (a slice keeps its own part).
-    proposal: "wide" where the loss direction was over-sampled, else "normal".
+    proposal: how they were drawn, see draw().
 
-    Signs: a LOW market is bad (more defaults); a high pd_level, severity or prepayment means more
-    defaults, heavier losses, faster prepayment.
+    Signs: a LOW market or sector is bad (more defaults); a high pd_level, correlation, severity or prepayment means
+    more defaults, more correlation, heavier losses, faster prepayment.
 
     Raises ValueError naming the field and its value.
     """
@@ -69,44 +74,67 @@ class ScenarioSet:
         return len(self.weights)
 
     @classmethod
-    def sobol(
+    def draw(
         cls,
         n: int,
         *,
         seed: int,
         names: tuple[str, ...] = DEFAULT_FACTORS,
         proposal: Proposal = "wide",
+        direction: Mapping[str, float] = LOSS_DIRECTION,
     ) -> ScenarioSet:
-        """Scrambled Sobol points mapped to normal scale; n >= 1 points, best a power of two.
+        """n >= 1 scenarios of the named factors.
 
-        "wide" takes one coordinate c along the loss direction, (market - pd_level) / sqrt 2 or the market alone
-        where the level is not drawn, from N(-1, 1.8**2) instead of N(0, 1) and weights each scenario by
-        the exact ratio of the two densities, phi(c) / (phi((c + 1) / 1.8) / 1.8), normalised to mean 1,
-        so that one set serves the senior as well as the junior class (importance sampling, Glasserman,
-        Monte Carlo Methods in Financial Engineering, 2003, 4.6). The first Sobol coordinate is c: a Householder
-        reflection turns it into the loss direction (the same book, 5.5). Scrambling: Owen (1998), by scipy.
+        plain: independent normal draws (Philox, one stream a set). antithetic: each draw and its mirror image, n even.
+        normal: scrambled Sobol points mapped to normal scale, n best a power of two; scrambling: Owen (1998).
+        wide: the same, with the coordinate c along the loss direction from N(-1, 1.8**2) instead of N(0, 1) and each
+        scenario weighted by the exact ratio of the two densities, phi(c) / (phi((c + 1) / 1.8) / 1.8), normalised to
+        mean 1, so that one set serves the senior as well as the junior class (importance sampling, Glasserman,
+        Monte Carlo Methods in Financial Engineering, 2003, 4.6). importance: c from N(-2, 1), the ratio
+        exp(2 c + 2): the tail alone; it spoils junior classes. The first Sobol coordinate is c: a Householder
+        reflection turns it into the loss direction (the same book, 5.5).
+        direction: factor name -> how losses FALL with it, of any length; names not drawn count for nothing.
         A set of n points is not a prefix of a larger set's normalisation: only slices share weights.
         """
         if n < 1:
             raise ValueError(f"n: {n} scenarios, expected at least 1")
-        if proposal not in ("wide", "normal"):
-            raise ValueError(f"proposal: {proposal!r} is neither 'wide' nor 'normal'")
+        if proposal not in PROPOSALS:
+            raise ValueError(f"proposal: {proposal!r} is none of {', '.join(PROPOSALS)}")
         if not 0 <= seed <= MAX_SEED:
             raise ValueError(f"seed: {seed} is outside [0, 2**63)")
+        if proposal == "antithetic" and n % 2:
+            raise ValueError(f"n: {n} scenarios, an antithetic set needs an even number")
+        if proposal in ("plain", "antithetic"):
+            factors, weights = _independent(n, seed, len(names), proposal == "antithetic"), np.ones(n)
+            return cls(seed=seed, first=0, names=names, factors=factors, weights=weights, proposal=proposal)
         sampler = qmc.Sobol(len(names), scramble=True, bits=SOBOL_BITS, rng=np.random.Generator(np.random.PCG64(seed)))
         uniform = sampler.random_base2((n - 1).bit_length())[:n]
         # Points lie on a grid that includes 0; half a step inwards keeps every quantile finite.
         factors = ndtri(uniform + 0.5 ** (SOBOL_BITS + 1))
         weights = np.ones(n)
-        if proposal == "wide":
+        if proposal != "normal":
+            mean, std = (WIDE_MEAN, WIDE_STD) if proposal == "wide" else (SHIFT, 1.0)
             z = factors[:, 0].copy()
-            factors[:, 0] = WIDE_MEAN + WIDE_STD * z
+            factors[:, 0] = mean + std * z
             # Up to a constant that the normalisation removes.
             log_ratio = 0.5 * (z**2 - factors[:, 0] ** 2)
-            factors = _reflect(factors, loss_direction(names))
+            factors = _reflect(factors, loss_direction(names, direction))
             weights = np.exp(log_ratio)
             weights /= weights.mean()
         return cls(seed=seed, first=0, names=names, factors=factors, weights=weights, proposal=proposal)
+
+    @classmethod
+    def of_model(
+        cls,
+        model: CreditModel,
+        n: int,
+        *,
+        seed: int,
+        proposal: Proposal = "wide",
+        direction: Mapping[str, float] = LOSS_DIRECTION,
+    ) -> ScenarioSet:
+        """The set that draws every factor of the model, see draw()."""
+        return cls.draw(n, seed=seed, names=model.factor_names, proposal=proposal, direction=direction)
 
     def slice(self, start: int, stop: int) -> ScenarioSet:
         """Scenarios start..stop-1 of this set with their own weights, still keyed by their index in the whole."""
@@ -144,9 +172,17 @@ class ScenarioSet:
         }
 
 
-def loss_direction(names: tuple[str, ...]) -> FloatArray:
+def _independent(n: int, seed: int, factors: int, mirrored: bool) -> FloatArray:
+    stream = np.random.Generator(np.random.Philox(key=np.array([seed, 2**63], dtype=np.uint64)))
+    if not mirrored:
+        return stream.standard_normal((n, factors))
+    half = stream.standard_normal((n // 2, factors))
+    return np.stack([half, -half], axis=1).reshape(n, factors)
+
+
+def loss_direction(names: tuple[str, ...], falls: Mapping[str, float] = LOSS_DIRECTION) -> FloatArray:
     """(F,) unit vector along which a higher value means smaller losses; the first factor where none is known."""
-    direction = np.array([LOSS_DIRECTION.get(name, 0.0) for name in names])
+    direction = np.array([falls.get(name, 0.0) for name in names])
     if not direction.any():
         direction[0] = 1.0
     return np.asarray(direction / np.sqrt(np.square(direction).sum()))

@@ -75,7 +75,7 @@ def loan_arrays(rows: list[dict[str, Any]]) -> LoanArrays:
 def recomputed(listing: dict[str, Any], loans: LoanArrays) -> tuple[Structure, ScenarioSet, MarketSnapshot, str]:
     """The structure as anyone gets it from the disclosed inputs, and the digest of the simulated flows."""
     report = listing["ratingReport"]
-    scenarios = ScenarioSet.sobol(report["scenarios"], seed=int(report["seed"]), proposal="wide")
+    scenarios = ScenarioSet.draw(report["scenarios"], seed=int(report["seed"]), proposal="wide")
     snapshot = MarketSnapshot.from_json(listing["priceReport"]["snapshot"]["payload"])
     flows = simulate(loans, CreditModel.from_json(report["creditModel"]["payload"]), scenarios)
     structure = structure_deal(

@@ -45,6 +45,7 @@ def equal_loans(n: int, *, balance: float = 1.0, rate: float = 0.12, remaining: 
         grade=np.full(n, "A"),
         score=np.full(n, np.nan),
         group=np.full(n, "pool"),
+        sector=np.full(n, ""),
     )
 
 
@@ -65,4 +66,5 @@ def mixed_loans(n: int, seed: int) -> LoanArrays:
         grade=rng.choice(np.array(["A", "B", "C"]), n),
         score=np.full(n, np.nan),
         group=rng.choice(np.array(["east", "west"]), n),
+        sector=rng.choice(np.array(["", "North", "South"]), n),
     )

@@ -34,6 +34,7 @@ def some_loans(groups: bool = False) -> LoanArrays:
         grade=np.full(n, ""),
         score=np.full(n, np.nan),
         group=np.array(["a", "b"] * (n // 2)) if groups else np.full(n, "all"),
+        sector=np.full(n, ""),
     )
 
 

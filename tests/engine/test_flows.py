@@ -34,6 +34,7 @@ def pool(balance: list[float], rate: list[float], term: list[int], group: list[s
         grade=np.full(n, "A"),
         score=np.full(n, np.nan),
         group=np.array(group or ["all"] * n),
+        sector=np.full(n, ""),
     )
 
 

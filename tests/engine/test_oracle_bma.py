@@ -35,6 +35,7 @@ def loans(balance: float, rate: float, term: int, age: int = 0) -> LoanArrays:
         grade=np.array([""]),
         score=np.array([np.nan]),
         group=np.array(["all"]),
+        sector=np.array([""]),
     )
 
 

@@ -28,7 +28,7 @@ def test_weights_act_as_probabilities() -> None:
 
 def test_the_wide_set_finds_what_plain_draws_find() -> None:
     # E[exp(-X)] = exp(1/2) and the 99 % point of -X is 2.3263 for a standard normal X.
-    scenarios = ScenarioSet.sobol(16_384, seed=5)
+    scenarios = ScenarioSet.draw(16_384, seed=5)
     x = scenarios.factor("market")
     mean, error = weighted_mean(np.exp(-x), scenarios.weights)
     assert abs(mean - np.exp(0.5)) < 4 * error
@@ -49,7 +49,7 @@ def test_bad_input_is_named() -> None:
 def test_distribution_of_a_simulated_pool() -> None:
     loans = mixed_loans(200, seed=1)
     model = model_of(np.full((3, 1), 0.02), np.full((3, 1), 0.01), ("A", "B", "C"))
-    scenarios = ScenarioSet.sobol(256, seed=2)
+    scenarios = ScenarioSet.draw(256, seed=2)
     flows = simulate(loans, model, scenarios)
     found = loss_distribution(flows, scenarios.weights)
     by_hand = (flows.charge_off - flows.recovery).sum(axis=(0, 1)) / loans.balance.sum()

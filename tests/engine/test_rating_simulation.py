@@ -88,7 +88,7 @@ def _default(out: dict[str, np.ndarray], g: int, t: int, balance: float, severit
 def test_agrees_with_the_loan_by_loan_reference(charge_off_lag: int, recovery_lag: int) -> None:
     loans = mixed_loans(150, seed=charge_off_lag + 1)
     model = _small_model(charge_off_lag=charge_off_lag, recovery_lag=recovery_lag)
-    scenarios = ScenarioSet.sobol(8, seed=4)
+    scenarios = ScenarioSet.draw(8, seed=4)
     flows = simulate(loans, model, scenarios)
     assert flows.groups == ("east", "west")
     assert flows.default.sum() > 0
@@ -112,7 +112,7 @@ def test_agrees_with_the_reference_on_any_small_pool(
     loans: int, seed: int, index: int, rho: float, level: float
 ) -> None:
     pool, model = mixed_loans(loans, seed), _small_model(asset_correlation=rho, pd_level_sigma=level)
-    scenarios = ScenarioSet.sobol(64, seed=seed).slice(index, index + 1)
+    scenarios = ScenarioSet.draw(64, seed=seed).slice(index, index + 1)
     flows = simulate(pool, model, scenarios)
     for name, value in _reference(pool, model, scenarios, 0).items():
         scale = 1.0 if name in ("coupon", "count") else pool.balance.sum()
@@ -122,7 +122,7 @@ def test_agrees_with_the_reference_on_any_small_pool(
 
 def test_identities_and_full_accounting_hold_on_every_path() -> None:
     loans, model = mixed_loans(400, seed=2), _small_model()
-    scenarios = ScenarioSet.sobol(64, seed=9)
+    scenarios = ScenarioSet.draw(64, seed=9)
     flows = simulate(loans, model, scenarios)
     assert flows.check() <= SHARE_TOLERANCE
     opening = flows.opening_balance[:, None]
@@ -138,7 +138,7 @@ def test_identities_and_full_accounting_hold_on_every_path() -> None:
 
 def test_a_slice_of_scenarios_gives_the_columns_of_the_whole() -> None:
     loans, model = mixed_loans(300, seed=3), _small_model()
-    scenarios = ScenarioSet.sobol(32, seed=6)
+    scenarios = ScenarioSet.draw(32, seed=6)
     whole = simulate(loans, model, scenarios)
     joined = PoolFlows.concatenate(
         [simulate(loans, model, scenarios.slice(a, b)) for a, b in ((0, 5), (5, 6), (6, 32))]
@@ -148,7 +148,7 @@ def test_a_slice_of_scenarios_gives_the_columns_of_the_whole() -> None:
 
 
 def test_row_order_does_not_matter() -> None:
-    loans, model, scenarios = mixed_loans(200, seed=5), _small_model(), ScenarioSet.sobol(8, seed=6)
+    loans, model, scenarios = mixed_loans(200, seed=5), _small_model(), ScenarioSet.draw(8, seed=6)
     order = np.random.default_rng(1).permutation(len(loans))
     shuffled = LoanArrays.sorted_by_id(**{f.name: getattr(loans, f.name)[order] for f in fields(loans)})
     assert (
@@ -157,7 +157,7 @@ def test_row_order_does_not_matter() -> None:
 
 
 def test_blocks_of_rates_change_only_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
-    loans, model, scenarios = mixed_loans(300, seed=8), _small_model(), ScenarioSet.sobol(8, seed=6)
+    loans, model, scenarios = mixed_loans(300, seed=8), _small_model(), ScenarioSet.draw(8, seed=6)
     whole = simulate(loans, model, scenarios)
     monkeypatch.setattr(simulation, "BLOCK_ELEMENTS", 36 * 3)
     blocked = simulate(loans, model, scenarios)
@@ -169,7 +169,7 @@ def test_blocks_of_rates_change_only_rounding(monkeypatch: pytest.MonkeyPatch) -
 def test_without_hazards_the_pool_pays_its_schedule() -> None:
     # Level payment of 5,000 at 12 % over 18 months: 5000 x 0.01 / (1 - 1.01**-18) = 304.91 (annuity formula).
     loans = equal_loans(1, balance=5000.0, rate=0.12, remaining=18)
-    flows = simulate(loans, model_of(np.zeros((1, 1)), np.zeros((1, 1)), ("A",)), ScenarioSet.sobol(2, seed=1))
+    flows = simulate(loans, model_of(np.zeros((1, 1)), np.zeros((1, 1)), ("A",)), ScenarioSet.draw(2, seed=1))
     paid = (flows.interest + flows.scheduled_principal)[0, :18, 0]
     assert np.allclose(paid, 304.91, atol=0.005)
     assert np.ptp(paid) < 1e-9
@@ -183,7 +183,7 @@ def test_a_seasoned_loan_follows_its_curve_from_its_age() -> None:
     hazard[0, 10:12] = 50.0
     loans = equal_loans(3, remaining=36)
     aged = LoanArrays(**{f.name: getattr(loans, f.name) for f in fields(loans)} | {"age": np.array([0, 10, 20])})
-    flows = simulate(aged, model_of(hazard, np.zeros((1, 36)), ("A",)), ScenarioSet.sobol(4, seed=1))
+    flows = simulate(aged, model_of(hazard, np.zeros((1, 36)), ("A",)), ScenarioSet.draw(4, seed=1))
     missed = np.argwhere(flows.default[0, :, 0] > 0)[:, 0]
     # Hazard lies in months 11 and 12 on book: month 11 after closing for the new loan, month 1 for the one of
     # age 10, never for the one that has passed it.
@@ -196,7 +196,7 @@ def test_simulated_incidences_are_those_of_the_hazards() -> None:
     default, prepayment = rng.uniform(0.0, 0.03, (1, 24)), rng.uniform(0.0, 0.05, (1, 24))
     loans = equal_loans(4000, remaining=24)
     model = model_of(default, prepayment, ("A",), asset_correlation=0.0, charge_off_lag=0, recovery_lag=0)
-    scenarios = ScenarioSet.sobol(16, seed=2, proposal="normal")
+    scenarios = ScenarioSet.draw(16, seed=2, proposal="normal")
     flows = simulate(loans, model, scenarios)
     # Balances are undone by the schedule: a default in month t carries the factor of t - 1.
     factor = 1 - simulation.accumulation(np.array([0.12]), 24)[0] / simulation.accumulation(np.array([0.12]), 24)[0, 24]
@@ -209,7 +209,7 @@ def test_simulated_incidences_are_those_of_the_hazards() -> None:
 
 
 def test_a_short_horizon_cuts_the_tail() -> None:
-    loans, model, scenarios = mixed_loans(100, seed=4), _small_model(), ScenarioSet.sobol(4, seed=6)
+    loans, model, scenarios = mixed_loans(100, seed=4), _small_model(), ScenarioSet.draw(4, seed=6)
     whole, short = simulate(loans, model, scenarios), simulate(loans, model, scenarios, horizon=7)
     for item in COLUMNS:
         assert np.array_equal(getattr(short, item), getattr(whole, item)[..., :7, :]), item
@@ -219,7 +219,7 @@ def test_a_short_horizon_cuts_the_tail() -> None:
 
 def test_scenarios_without_a_market_factor_are_refused() -> None:
     with pytest.raises(ValueError, match="no 'market' factor"):
-        simulate(equal_loans(2), _small_model(), ScenarioSet.sobol(2, seed=1, names=("severity",)))
+        simulate(equal_loans(2), _small_model(), ScenarioSet.draw(2, seed=1, names=("severity",)))
 
 
 @pytest.mark.shared
@@ -238,7 +238,7 @@ def test_finite_pool_matches_the_oracle_within_four_standard_errors(shared: Path
         )
         # Bullet loans: one payment left, so a default loses the whole balance times LGD.
         for proposal in ("normal", "wide"):
-            scenarios = ScenarioSet.sobol(size, seed=20, names=("market",), proposal=proposal)
+            scenarios = ScenarioSet.draw(size, seed=20, names=("market",), proposal=proposal)
             flows = simulate(equal_loans(n), model, scenarios)
             defaults = np.rint(flows.default.sum(axis=(0, 1)))
             mean, error = weighted_mean(defaults, scenarios.weights)

@@ -21,7 +21,7 @@ from tests.engine.rating_pools import mixed_loans, model_of
 COUPONS = {"A": 0.05, "B": 0.06, "C": 0.08}
 TARGETS = {"A": "AA", "B": "A", "C": "BBB"}
 DEFERRABLE = ("B", "C")
-SCENARIOS = ScenarioSet.sobol(256, seed=7)
+SCENARIOS = ScenarioSet.draw(256, seed=7)
 STEP = 500_000_00  # half a million: more than the search's resolution on this pool
 
 

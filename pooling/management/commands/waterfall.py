@@ -256,6 +256,7 @@ def representative_loan(balance: float, rate: float, term: int, group: str = "po
         grade=np.array([""]),
         score=np.array([np.nan]),
         group=np.array([group]),
+        sector=np.array([""]),
     )
 
 
