@@ -9,6 +9,7 @@ Not here: waterfalls, and where hazards come from.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from pooling.engine.flows import DELINQUENT_BUCKETS, PoolFlows
 from pooling.engine.loans import LoanArrays
 from rating.engine.model import CreditModel
 from rating.engine.scenarios import ScenarioSet
+from rating.engine.shocks import scenario_shocks, sector_index
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -31,27 +33,6 @@ _SUMS = ("opening", "coupon", "default", "interest", "scheduled_principal", "pre
 def horizon_of(loans: LoanArrays, model: CreditModel) -> int:
     """Months until the last loan's last possible recovery, so that nothing is dropped."""
     return int(loans.remaining_term.max()) + model.charge_off_lag + model.recovery_lag
-
-
-def scenario_shocks(model: CreditModel, scenarios: ScenarioSet) -> Shocks:
-    """What each scenario does to the model, arrays (S,).
-
-    market: factor G, low is bad. default: multiplier on default hazards exp(sigma Z - sigma**2 / 2).
-    prepayment: the same with prepayment_sigma times exp(link G - link**2 / 2). severity: Phi(Phi^-1(m)
-    sqrt(1 + b**2) + b Z), whose mean over a standard normal Z is exactly m.
-    """
-    if "market" not in scenarios.names:
-        raise ValueError(f"names: {scenarios.names} hold no 'market' factor")
-    market = scenarios.factor("market")
-    sigma, spread, link = model.pd_level_sigma, model.prepayment_sigma, model.prepayment_link
-    width = model.severity_sigma
-    centre = ndtri(model.severity_mean) * np.sqrt(1.0 + width**2)
-    return {
-        "market": market,
-        "default": np.exp(sigma * scenarios.factor("pd_level") - 0.5 * sigma**2),
-        "prepayment": np.exp(spread * scenarios.factor("prepayment") - 0.5 * spread**2 + link * market - 0.5 * link**2),
-        "severity": np.asarray(ndtr(centre + width * scenarios.factor("severity"))),
-    }
 
 
 def loan_draws(seed: int, index: int, loans: int) -> tuple[FloatArray, FloatArray]:
@@ -186,19 +167,20 @@ def _add_block(out: Shocks, s: int, block: _Block, exits: IntArray, defaulted: I
 
 
 def _exits(
-    market: float,
+    score: FloatArray,
+    own: float,
+    mixing: float,
     default_multiple: float,
     prepayment_multiple: float,
     draws: tuple[FloatArray, FloatArray],
     timing: tuple[_Timing, _Timing],
     spans: tuple[FloatArray, IntArray],
     remaining: IntArray,
-    rho: float,
+    sector: IntArray,
 ) -> tuple[IntArray, NDArray[np.int8]]:
     """(n,) exit month of each loan and its kind: 0 runs to its last payment, 1 default, 2 prepayment."""
     uniform, exponential = draws
     default, prepayment = timing
-    loading, own = np.sqrt(rho), np.sqrt(1.0 - rho)
     exits = remaining.copy()
     kind = np.zeros(len(exits), dtype=np.int8)
 
@@ -208,9 +190,9 @@ def _exits(
 
     # The threshold first: only loans that default before their last payment need a month.
     horizon_pd = -np.expm1(-default_multiple * spans[0])
-    threshold = ndtr((ndtri(horizon_pd) - loading * market) / own)
-    bad = np.flatnonzero(uniform < threshold[spans[1]])
-    latent = loading * market + own * ndtri(uniform[bad])
+    threshold = ndtr((ndtri(horizon_pd)[:, None] * mixing - score) / own)
+    bad = np.flatnonzero(uniform < threshold[spans[1], sector])
+    latent = (score[sector[bad]] + own * ndtri(uniform[bad])) / mixing
     month = np.minimum(default.month(bad, -log_ndtr(-latent) / default_multiple), remaining[bad])
     first = month <= exits[bad]
     exits[bad[first]] = month[first]
@@ -241,14 +223,14 @@ def simulate(loans: LoanArrays, model: CreditModel, scenarios: ScenarioSet, hori
     names, group = np.unique(loans.group, return_inverse=True)
     sums = _monthly_sums(loans, model, scenarios, shocks, group, len(names))
     opening = np.bincount(group, loans.balance, len(names)).astype(np.float64)
-    return _pool_flows(tuple(str(name) for name in names), opening, sums, shocks["severity"], model, length)
+    return _pool_flows(tuple(str(name) for name in names), opening, sums, shocks.severity[:, 0], model, length)
 
 
 def _monthly_sums(
-    loans: LoanArrays, model: CreditModel, scenarios: ScenarioSet, shocks: Shocks, group: IntArray, groups: int
+    loans: LoanArrays, model: CreditModel, scenarios: ScenarioSet, shocks: Any, group: IntArray, groups: int
 ) -> Shocks:
     """(G, months, S) sums by name until the last scheduled payment: see _add_block; left, missed: loan counts."""
-    months, cell = int(loans.remaining_term.max()), model.assign(loans)
+    months, cell, sector = int(loans.remaining_term.max()), model.assign(loans), sector_index(model, loans)
     default, prepayment = (
         _Timing.build(table, cell, loans.age, loans.remaining_term)
         for table in (model.default_hazard, model.prepayment_hazard)
@@ -259,14 +241,16 @@ def _monthly_sums(
     code, size = group * months - 1, groups * months
     for s in range(len(scenarios)):
         exits, kind = _exits(
-            float(shocks["market"][s]),
-            float(shocks["default"][s]),
-            float(shocks["prepayment"][s]),
+            shocks.score[s, :, 0],
+            float(shocks.own[s]),
+            float(shocks.mixing[s]),
+            float(shocks.default[s]),
+            float(shocks.prepayment[s]),
             loan_draws(scenarios.seed, scenarios.first + s, len(loans)),
             (default, prepayment),
             spans,
             loans.remaining_term,
-            model.asset_correlation,
+            sector,
         )
         bad = kind == 1
         out["left"][:, :, s] = np.bincount(code + exits, minlength=size).reshape(groups, months)
