@@ -17,8 +17,9 @@ from pricing.reports import manifest, price_result, rating_result
 from pricing.services import price_report_create, snapshot_store
 from pricing.structuring import structure_deal
 from rating.engine.losses import LossDistribution
+from rating.engine.simulation import PROPOSAL
 from rating.models import RatingRun
-from rating.runs import PROPOSAL, STRUCTURING, scenarios_of
+from rating.runs import STRUCTURING, scenarios_of
 from rating.services import rating_report_create
 from runs.models import Run
 from runs.registry import register
@@ -42,7 +43,9 @@ def canonical_result(result: Mapping[str, Any]) -> bytes:
 def structuring_result(rating_run: RatingRun, simulated: bytes, snapshot: MarketSnapshot) -> dict[str, Any]:
     """Spec, rating, prices and manifest that follow from the bytes of a simulation's flows and a market snapshot."""
     pool, flows = rating_run.deal.pool, flows_from_bytes(simulated)
-    scenarios = scenarios_of(rating_run.scenarios, rating_run.seed)
+    scenarios = scenarios_of(
+        pool.loans_path, pool.loans_digest, rating_run.credit_model_id, rating_run.scenarios, rating_run.seed
+    )
     template = DealSpec.from_json(rating_run.template.spec)
     try:
         structure = structure_deal(

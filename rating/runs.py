@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from pooling.artefacts import artefact_read
 from pooling.engine.flows import COLUMNS, DELINQUENT_BUCKETS, PoolFlows
@@ -15,7 +15,7 @@ from pooling.engine.loans import LoanArrays
 from pooling.engine.packing import flows_from_bytes, flows_to_bytes, loans_from_bytes
 from rating.engine.model import CreditModel
 from rating.engine.scenarios import ScenarioSet
-from rating.engine.simulation import simulate
+from rating.engine.simulation import Simulator, choose_engine, rating_scenarios
 from rating.models import CreditModelVersion, RatingRun
 from runs.models import Run
 from runs.registry import NotHere, kind_of, register
@@ -26,7 +26,6 @@ SIMULATION = "rating.simulate"
 STRUCTURING = "pricing.structure"
 SCENARIOS_PER_CHUNK = 128
 FLOAT_BYTES = 8
-PROPOSAL: Literal["wide", "normal"] = "wide"
 
 
 @lru_cache(maxsize=4)
@@ -45,9 +44,16 @@ def model_of(digest: str) -> CreditModel:
 
 
 @lru_cache(maxsize=4)
-def scenarios_of(count: int, seed: int) -> ScenarioSet:
-    """The scenario set of a rating: it depends on count and seed only."""
-    return ScenarioSet.draw(count, seed=seed, proposal=PROPOSAL)
+def simulator_of(path: str, digest: str, credit_model: str) -> Simulator:
+    """A pool laid out under a model, once per process."""
+    loans = loans_of(path, digest)
+    return Simulator(loans, model_of(credit_model), choose_engine(loans))
+
+
+@lru_cache(maxsize=4)
+def scenarios_of(path: str, digest: str, credit_model: str, count: int, seed: int) -> ScenarioSet:
+    """The scenario set of a rating: the model's factors, drawn along the pool's own loss direction."""
+    return rating_scenarios(loans_of(path, digest), model_of(credit_model), count, seed)
 
 
 def flows_size(groups: int, months: int, scenarios: int) -> int:
@@ -61,11 +67,11 @@ def flows_size(groups: int, months: int, scenarios: int) -> int:
 
 def simulation_compute(params: Mapping[str, Any], seed: int, index: int, count: int) -> bytes:
     """Flows of the scenarios of one chunk."""
-    scenarios = scenarios_of(params["scenarios"], seed)
+    made_of = (params["loans_path"], params["loans_digest"], params["credit_model"])
+    scenarios = scenarios_of(*made_of, params["scenarios"], seed)
     start = index * params["chunk"]
     part = scenarios.slice(start, min(start + params["chunk"], params["scenarios"]))
-    loans = loans_of(params["loans_path"], params["loans_digest"])
-    return flows_to_bytes(simulate(loans, model_of(params["credit_model"]), part))
+    return flows_to_bytes(simulator_of(*made_of).flows(part))
 
 
 def simulation_reduce(params: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:

@@ -95,6 +95,7 @@ def _group(group: Mapping[str, Any], scale: float) -> dict[str, Any]:
         "grade": np.full(n, ""),
         "score": np.full(n, np.nan),
         "group": np.full(n, group["name"]),
+        "sector": np.full(n, ""),
     }
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pooling.tapes.columns import BoolArray, FloatArray
 from pooling.tapes.dates import month_number
+from pooling.tapes.regions import sectors
 from pooling.tapes.sealed import TapeRows
 
 IntArray = NDArray[np.int64]
@@ -37,7 +38,8 @@ class OutcomeFrame:
     missed payment that was never cured, of a prepayment the month it was paid, else the last month observed
     (0 where a loan was issued in the last month of the data). exit_kind: CENSORED, DEFAULT, PREPAID or
     MATURED. charged_off: principal written off, currency units. net_recovery: recoveries less collection
-    fees, currency units. data_end: last month observed, months since January 1970.
+    fees, currency units. sector: region of the borrower's state, "" where unknown. data_end: last month observed,
+    months since January 1970.
     """
 
     loan_id: NDArray[np.str_]
@@ -50,6 +52,7 @@ class OutcomeFrame:
     exit_kind: IntArray
     charged_off: FloatArray
     net_recovery: FloatArray
+    sector: NDArray[np.str_]
     data_end: int
 
     def __len__(self) -> int:
@@ -94,6 +97,7 @@ def outcomes(checked: TapeRows) -> OutcomeFrame | None:
         exit_kind=kind.astype(np.int64),
         charged_off=charged_off,
         net_recovery=np.where(defaulted, recovered, 0.0),
+        sector=sectors(frame["state"]),
         data_end=data_end,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,9 @@ class History:
     grade: str. rate: annual fraction. balance: currency at issue. exit_month_on_book: month k >= 1 of the exit;
     default: first missed payment; censored: last month seen. exit_kind: 0 censored, 1 default, 2 prepaid,
     3 matured. charged_off: principal charged off, net_recovery: recoveries less collection cost, currency.
+    sector: str, region or industry whose economy the loan shares, "" where unknown; None: unknown of all loans.
+
+    Raises ValueError naming the column, its shape or its first bad row.
     """
 
     issue_month: IntArray
@@ -43,12 +47,14 @@ class History:
     exit_kind: IntArray
     charged_off: FloatArray
     net_recovery: FloatArray
+    sector: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.issue_month)
         for item in fields(self):
-            if getattr(self, item.name).shape != (n,):
-                raise ValueError(f"{item.name}: shape {getattr(self, item.name).shape}, expected ({n},)")
+            column = getattr(self, item.name)
+            if column is not None and column.shape != (n,):
+                raise ValueError(f"{item.name}: shape {column.shape}, expected ({n},)")
         for name, low, high in (("exit_kind", 0, 3), ("exit_month_on_book", 0, 1200), ("term", 1, 1200)):
             column = getattr(self, name)
             bad = (column < low) | (column > high)
@@ -61,7 +67,13 @@ class History:
 
     def take(self, mask: NDArray[np.bool_]) -> History:
         """The loans where mask (n,) is true."""
-        return History(**{item.name: getattr(self, item.name)[mask] for item in fields(self)})
+        columns: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        taken: dict[str, Any] = {name: None if each is None else each[mask] for name, each in columns.items()}
+        return History(**taken)
+
+    def sectors(self) -> NDArray[np.str_]:
+        """(n,) the sector column, "" where it is unknown."""
+        return np.full(len(self), "") if self.sector is None else self.sector
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,12 +17,13 @@ from accounts.canonical import digest as json_digest
 from pooling.engine.deal import DealSpec
 from pooling.engine.loans import LoanArrays
 from pooling.engine.packing import digest, flows_to_bytes, loans_to_bytes
+from pooling.tapes.regions import REGION_OF_STATE
 from pricing.engine.curve import MarketSnapshot
 from pricing.reports import price_result, rating_result
 from pricing.structuring import Structure, structure_deal
 from rating.engine.model import CreditModel
 from rating.engine.scenarios import ScenarioSet
-from rating.engine.simulation import simulate
+from rating.engine.simulation import rating_scenarios, simulate
 from tests.api import world as way
 from tests.api.api import Api
 
@@ -41,7 +42,7 @@ LISTING = """{ listings(first: 5) { edges { node {
 } } } }"""
 LOANS = """query($pool: ID!, $after: String) { loans(poolId: $pool, first: 50, after: $after) {
   totalCount pageInfo { hasNextPage endCursor }
-  edges { node { loanId rate term remainingTerm age grade score cutoffBalance { minorUnits } } } } }"""
+  edges { node { loanId rate term remainingTerm age grade score state cutoffBalance { minorUnits } } } } }"""
 
 
 def disclosed_loans(api: Api, pool: str) -> list[dict[str, Any]]:
@@ -69,15 +70,17 @@ def loan_arrays(rows: list[dict[str, Any]]) -> LoanArrays:
         grade=np.array([row["grade"] for row in rows]),
         score=np.array([math.nan if row["score"] is None else row["score"] for row in rows], dtype=float),
         group=np.array(["pool"] * len(rows)),
+        sector=np.array([REGION_OF_STATE.get(row["state"] or "", "") for row in rows]),
     )
 
 
 def recomputed(listing: dict[str, Any], loans: LoanArrays) -> tuple[Structure, ScenarioSet, MarketSnapshot, str]:
     """The structure as anyone gets it from the disclosed inputs, and the digest of the simulated flows."""
     report = listing["ratingReport"]
-    scenarios = ScenarioSet.draw(report["scenarios"], seed=int(report["seed"]), proposal="wide")
+    model = CreditModel.from_json(report["creditModel"]["payload"])
+    scenarios = rating_scenarios(loans, model, report["scenarios"], int(report["seed"]))
     snapshot = MarketSnapshot.from_json(listing["priceReport"]["snapshot"]["payload"])
-    flows = simulate(loans, CreditModel.from_json(report["creditModel"]["payload"]), scenarios)
+    flows = simulate(loans, model, scenarios)
     structure = structure_deal(
         template=DealSpec.from_json(report["template"]["spec"]),
         flows=flows,

@@ -1,113 +1,163 @@
-"""Speed of the simulation beside a plain-NumPy version in the same run: python -m tests.benchmarks.simulation
+"""Speed of the exact engine beside plain NumPy and creditriskengine, in one run: python -m tests.benchmarks.simulation
 
-The plain version holds one loan x month table per scenario. Ends with one line of JSON: {"figures": {...}}.
+Plain NumPy computes the same months and cash, every loan in every scenario. creditriskengine (Apache-2.0, a horizon-only
+default simulation without months or cash) needs an older pandas, so it runs in a child process from a lock of its own.
+Ends with one line of JSON: {"figures": {...}}.
 """
 
 from __future__ import annotations
 
 import json
-import resource
+import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtri
 
 from pooling.engine.loans import LoanArrays
-from rating.engine.curves import documented_model
+from rating.engine import layout
 from rating.engine.model import CreditModel
 from rating.engine.scenarios import ScenarioSet
-from rating.engine.simulation import loan_draws, scenario_shocks, simulate
+from rating.engine.shocks import scenario_shocks, sector_index
+from rating.engine.simulation import Simulator, choose_engine
+from tests.benchmarks.pools import benchmark_model, consumer_pool
 
-LOANS, SCENARIOS, PLAIN_SCENARIOS, REPEATS = 20_814, 2_048, 32, 3
+FloatArray = NDArray[np.float64]
 
-
-def consumer_pool(loans: int, seed: int) -> LoanArrays:
-    """New 36- and 60-month loans with some 300 different rates, the size and shape of a marketplace tape."""
-    rng = np.random.default_rng(seed)
-    term = np.where(rng.random(loans) < 0.84, 36, 60)
-    return LoanArrays(
-        loan_id=np.array([f"{i:07d}" for i in range(loans)]),
-        balance=np.round(rng.uniform(1_000, 25_000, loans), 2),
-        rate=np.round(0.06 + 0.0006 * rng.integers(0, 300, loans), 4),
-        original_term=term,
-        remaining_term=term,
-        age=np.zeros(loans, dtype=np.int64),
-        grade=rng.choice(np.array(list("ABCDEFG")), loans, p=[0.24, 0.28, 0.2, 0.14, 0.09, 0.03, 0.02]),
-        score=np.full(loans, np.nan),
-        group=np.full(loans, "pool"),
-        sector=np.full(loans, ""),
-    )
+HERE = Path(__file__).parent
+SIZES = {10_000: (128, 32), 100_000: (32, 8)}  # loans: scenarios of the engine, of plain NumPy
+PEER_LOANS, PEER_SCENARIOS = 10_000, 256
+REPEATS = 5
 
 
-def plain_default(loans: LoanArrays, model: CreditModel, scenarios: ScenarioSet) -> np.ndarray:
-    """(T, S) new defaults, with all other monthly sums computed alongside from loan x month tables."""
-    months = int(loans.remaining_term.max())
-    cell, left = model.assign(loans), loans.remaining_term[:, None]
-    step = np.arange(months + 1)
-    r = (loans.rate / 12)[:, None]
-    balance = loans.balance[:, None] * np.clip(
-        ((1 + r) ** left - (1 + r) ** np.minimum(step, left)) / ((1 + r) ** left - 1), 0, None
-    )
-    default_curve = np.cumsum(model.default_hazard[cell], axis=1)
-    prepayment_curve = np.cumsum(model.prepayment_hazard[cell], axis=1)
-    shocks = scenario_shocks(model, scenarios)
-    loading, own = np.sqrt(model.asset_correlation), np.sqrt(1 - model.asset_correlation)
-    out = np.zeros((months, len(scenarios)))
-    for s in range(len(scenarios)):
-        uniform, exponential = loan_draws(scenarios.seed, scenarios.first + s, len(loans))
-        clock = -log_ndtr(-(loading * shocks["market"][s] + own * ndtri(uniform)))
-        default = (default_curve * shocks["default"][s] < clock[:, None]).sum(axis=1) + 1
-        prepaid = (prepayment_curve * shocks["prepayment"][s] < exponential[:, None]).sum(axis=1) + 1
-        month = step[1:]
-        alive = (month < np.minimum(default, prepaid)[:, None]) & (month <= left)
-        bad = (month == default[:, None]) & (default <= prepaid)[:, None] & (month <= left)
-        gone = (month == prepaid[:, None]) & (prepaid < default)[:, None] & (month <= left)
-        paying = alive | gone
-        out[:, s] = (balance[:, :-1] * bad).sum(axis=0)
-        (balance[:, :-1] * r * paying).sum(axis=0)
-        ((balance[:, :-1] - balance[:, 1:]) * paying).sum(axis=0)
-        (balance[:, 1:] * gone).sum(axis=0)
-        (balance[:, 1:] * alive).sum(axis=0)
-    return out
+class Plain:
+    """What NumPy does without an idea: a default time for every loan in every scenario, then sums by month."""
+
+    def __init__(self, loans: LoanArrays, model: CreditModel) -> None:
+        self.loans, self.model = loans, model
+        self.months, self.cell = int(loans.remaining_term.max()), model.assign(loans)
+        self.sector = sector_index(model, loans)
+        hazard = np.cumsum(model.default_hazard[:, : self.months], axis=1)
+        self.lift = np.ceil(hazard.max()) + 1.0
+        self.key = (hazard + self.lift * np.arange(len(hazard))[:, None]).ravel()
+        self.speed = np.hstack([np.zeros((len(hazard), 1)), np.cumsum(model.prepayment_hazard, axis=1)])
+        r, t = loans.rate / 12, np.arange(self.months + 1)
+        growth = np.expm1(t[:, None] * np.log1p(r)) / r
+        owed = np.where(t[:, None] < loans.remaining_term, 1 - growth / growth[loans.remaining_term, np.arange(len(r))], 0)
+        self.owed = loans.balance * owed
+        codes = (loans.original_term > 36).astype(np.int64)
+        self.groups = [np.flatnonzero(codes == k) for k in (0, 1)]
+        # What the loans owe by speed if nothing defaults: (2, T + 1).
+        self.open = np.stack([self.owed[:, rows].sum(axis=1) for rows in self.groups])
+        self.coupon = np.stack([(self.owed[:, rows] * loans.rate[rows]).sum(axis=1) for rows in self.groups])
+        self.group = codes
+
+    def __call__(self, scenarios: ScenarioSet) -> FloatArray:
+        """(S, 5, T) default, recovery, interest, scheduled principal, prepayment."""
+        shocks = scenario_shocks(self.model, scenarios)
+        rng = np.random.default_rng(scenarios.seed)
+        return np.stack([self.scenario(shocks, s, rng) for s in range(len(scenarios))])
+
+    def scenario(self, shocks: object, s: int, rng: np.random.Generator) -> FloatArray:
+        loans, months = self.loans, self.months
+        noise = rng.standard_normal(len(loans))
+        latent = shocks.score[s, self.sector, 0] + shocks.own[s] * noise  # type: ignore[attr-defined]
+        clock = -log_ndtr(-latent) / shocks.default[s]  # type: ignore[attr-defined]
+        place = np.searchsorted(self.key, np.minimum(clock, self.lift - 0.5) + self.lift * self.cell)
+        month = place - self.cell * months + 1
+        bad = np.flatnonzero(month <= loans.remaining_term)
+        alive = np.exp(-shocks.prepayment[s] * self.speed)  # type: ignore[attr-defined]
+        hit = month[bad]
+        stays = rng.random(len(bad)) < alive[self.cell[bad], hit - 1]
+        bad, hit = bad[stays], hit[stays]
+        owed = self.owed[hit - 1, bad]
+        default = np.bincount(hit - 1, owed, months)
+        # A defaulted loan leaves the expected flows of its speed from its month on.
+        gone = np.zeros((2, months + 1))
+        gone_coupon = np.zeros((2, months + 1))
+        for k in (0, 1):
+            rows = bad[self.group[bad] == k]
+            late = hit[self.group[bad] == k]
+            later = np.arange(1, months + 2)[:, None] >= late
+            lost = np.where(later, self.owed[:, rows], 0.0)
+            gone[k], gone_coupon[k] = lost.sum(axis=1), (lost * loans.rate[rows]).sum(axis=1)
+        curve = np.stack([alive[0], alive[1]])
+        open_, coupon = self.open - gone, self.coupon - gone_coupon
+        before, after = curve[:, :months], curve[:, 1 : months + 1]
+        interest = (before * coupon[:, :months]).sum(axis=0) / 12
+        scheduled = (before * (open_[:, :months] - open_[:, 1:])).sum(axis=0)
+        prepaid = ((before - after) * open_[:, 1:]).sum(axis=0)
+        severity = shocks.severity[s, 0]  # type: ignore[attr-defined]
+        return np.stack([default, default * (1 - severity), interest, scheduled, prepaid])
+
+
+def best(work: Callable[[], object]) -> float:
+    """Least CPU-seconds of some repetitions."""
+    times = []
+    for _ in range(REPEATS):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def peer() -> dict[str, float]:
+    """creditriskengine's best microseconds a scenario in a child process with its own environment; empty without."""
+    with tempfile.TemporaryDirectory() as folder:
+        python = Path(folder) / "venv/bin/python"
+        steps = [
+            [sys.executable, "-m", "venv", "--without-pip", str(python.parent.parent)],
+            [str(Path(sys.executable).parent / "uv"), "pip", "install", "--quiet", "--require-hashes", "--python"]
+            + [str(python), "-r", str(HERE / "creditriskengine.txt")],
+            [str(python), str(HERE / "creditriskengine_child.py"), str(PEER_LOANS), str(PEER_SCENARIOS), str(REPEATS)],
+        ]
+        for step in steps:
+            done = subprocess.run(step, capture_output=True, text=True, check=False)
+            if done.returncode:
+                print(f"creditriskengine was not measured: {done.stderr.strip().splitlines()[-1:]}")
+                return {}
+    return json.loads(done.stdout)
 
 
 def main() -> None:
-    """Print the timings, best of three, and the ratio per scenario."""
-    loans, model = consumer_pool(LOANS, seed=1), documented_model()
-    scenarios = ScenarioSet.draw(SCENARIOS, seed=7)
-    few = scenarios.slice(0, PLAIN_SCENARIOS)
-    fast_best = plain_best = np.inf
-    for _ in range(REPEATS):
-        start = time.process_time()
-        simulate(loans, model, few)
-        fast_best = min(fast_best, (time.process_time() - start) / PLAIN_SCENARIOS)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    start = time.process_time()
-    flows = simulate(loans, model, scenarios)
-    whole = time.process_time() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    for _ in range(REPEATS):
-        start = time.process_time()
-        plain = plain_default(loans, model, few)
-        plain_best = min(plain_best, (time.process_time() - start) / PLAIN_SCENARIOS)
-    gap = float(np.abs(plain - flows.default[0, : len(plain), :PLAIN_SCENARIOS]).max() / loans.balance.sum())
-    if gap > 1e-9:
-        raise SystemExit(f"the two versions differ by {gap} of the pool")
-    figures = {
-        "loans": LOANS,
-        "scenarios": SCENARIOS,
-        "months": flows.months,
-        "seconds_whole_set": round(whole, 2),
-        "ms_per_scenario": round(fast_best * 1e3, 3),
-        "ms_per_scenario_plain": round(plain_best * 1e3, 3),
-        "ratio_to_plain": round(plain_best / fast_best, 1),
-        "million_loan_scenarios_per_cpu_second": round(LOANS * SCENARIOS / whole / 1e6, 1),
-        "peak_memory_mb": round(peak),
-        "memory_before_whole_set_mb": round(memory),
-        "identity_error": flows.check(),
-    }
-    print(f"{LOANS:,} loans x {SCENARIOS:,} scenarios x {flows.months} months: {whole:.2f} CPU-s")
-    print(f"per scenario {fast_best * 1e3:.2f} ms, plain NumPy {plain_best * 1e3:.2f} ms")
+    """Print microseconds a scenario and the ratios."""
+    model = benchmark_model()
+    figures: dict[str, float] = {}
+    for size, (many, few) in SIZES.items():
+        loans = consumer_pool(size, seed=1)
+        scenarios = ScenarioSet.of_model(model, 128, seed=7, proposal="normal")
+        plain, known = Plain(loans, model), f"{size // 1000}k"
+        engines = {name: Simulator(loans, model, choose_engine(loans, "exact", name == "exact")) for name in ("exact", "fallback")}
+        micro = {}
+        for name, engine in engines.items():
+            count = many if name == "exact" else max(8, many // 4)
+            part = scenarios.slice(0, count)
+            engine.sums(part.slice(0, 2))
+            micro[name] = best(lambda engine=engine, part=part: engine.sums(part)) / count * 1e6  # type: ignore[misc]
+        part = scenarios.slice(0, few)
+        micro["plain"] = best(lambda: plain(part)) / few * 1e6
+        sums = engines["exact"].sums(scenarios)
+        share = float(sums[:, :, layout.DEFAULT].sum() / len(scenarios) / loans.balance.sum())
+        check = float(plain(part)[:, 0].sum() / few / loans.balance.sum())
+        print(
+            f"{size:,} loans x 60 months, 11 factors, {share:.2%} of the balance defaults (plain {check:.2%}): "
+            + ", ".join(f"{name} {value:,.0f}" for name, value in micro.items())
+            + " microseconds a scenario"
+        )
+        figures |= {f"{name}_us_{known}": round(value, 1) for name, value in micro.items()}
+        figures[f"exact_vs_numpy_{known}"] = round(micro["plain"] / micro["exact"], 1)
+        figures[f"fallback_vs_numpy_{known}"] = round(micro["plain"] / micro["fallback"], 1)
+    figures["fallback_vs_numpy"] = figures["fallback_vs_numpy_100k"]
+    found = peer()
+    if found:
+        figures |= {f"creditriskengine_{name}": round(value, 1) for name, value in found.items()}
+        figures["exact_vs_creditriskengine_10k"] = round(min(found.values()) / figures["exact_us_10k"], 1)
+        print(f"creditriskengine {found} microseconds a scenario of {PEER_LOANS:,} loans, defaults at the horizon only")
     print(json.dumps({"figures": figures}))
 
 

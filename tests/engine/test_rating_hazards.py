@@ -13,6 +13,7 @@ import pytest
 
 from pooling.tapes import check_tape, outcomes, read_tape
 from rating.engine.calibration import calibrate, calibrated_model
+from rating.engine.curves import documented_model
 from rating.engine.hazards import (
     DEFAULTED,
     MATURED,
@@ -25,7 +26,8 @@ from rating.engine.hazards import (
     observe,
     person_months,
 )
-from rating.engine.vintages import severity, vintage_estimate
+from rating.engine.posterior import loading_posterior
+from rating.engine.vintages import severity, vintage_counts
 
 LATER = 10_000  # a cut-off after which nothing happens
 NEVER_CENSORED = 0.0
@@ -141,16 +143,24 @@ def test_months_not_yet_observed_hold_the_last_level() -> None:
 def test_severity_and_vintages_come_back_from_data_with_known_answers() -> None:
     history = _history(40_000, seed=8, quarters=24, shock=0.4)
     fitted = fit_hazards(history, LATER)
-    assert severity(history, fitted) == pytest.approx((0.9, (history.exit_kind == DEFAULTED).sum()))
-    found = vintage_estimate(history, fitted)
+    lost = severity(history, fitted)
+    assert lost is not None
+    assert lost.mean == pytest.approx(0.9)
+    assert lost.charge_offs == (history.exit_kind == DEFAULTED).sum()
+    # Every loan lost exactly nine tenths: no error, no noise, no difference between grades.
+    assert lost.error == pytest.approx(0.0, abs=1e-12)
+    assert lost.noise == 0.0
+    assert lost.by_grade == pytest.approx((0.9, 0.9))
+    found = loading_posterior(vintage_counts(history, fitted), prior=0.05)
     calm_history = _history(40_000, seed=8, quarters=24)
-    calm = vintage_estimate(calm_history, fit_hazards(calm_history, LATER))
+    calm = loading_posterior(vintage_counts(calm_history, fit_hazards(calm_history, LATER)), prior=0.05)
     assert found is not None
     assert calm is not None
-    assert calm.correlation < 0.003 < found.low < found.correlation < found.high < 0.3
+    assert calm.correlation.mode < 0.003 < found.likelihood_low < found.correlation.mode < found.likelihood_high < 0.3
+    assert found.correlation.low < found.correlation.median < found.correlation.high
     # Log ratios of sd 0.4 over 24 quarters counted as 6: 0.4 / sqrt(6) = 0.16, within the spread of 24 draws.
-    assert 0.10 < found.level_sigma < 0.24
-    assert calm.level_sigma < 0.05
+    assert 0.10 < found.level.sd < 0.26
+    assert calm.level.sd < found.level.sd
 
 
 def test_a_short_history_falls_back_and_says_so() -> None:
@@ -160,6 +170,30 @@ def test_a_short_history_falls_back_and_says_so() -> None:
     assert "too few charge-offs" in text
     assert "60-month loans" in text
     assert json.loads(json.dumps(model.to_json()))["provenance"]["severity_mean"]["kind"] == "assumption"
+
+
+def test_a_thin_history_leans_on_the_documented_curve() -> None:
+    # 50 defaults stand alone; with n < 50 the documented hazard counts for 1 - sqrt(n / 50).
+    history = _history(300, seed=9, quarters=2)
+    fitted = fit_hazards(history, 12, terms=(36, 60))
+    seen = fitted.defaults.sum()
+    assert 0 < seen < 50
+    model, documented = calibrated_model(history, 12), documented_model()
+    trust = np.sqrt(seen / 50)
+    # Grade A pays 8 %, at the documented ceiling of band A (6 % + 2 % / 0.75 = 8.67 %).
+    assert np.allclose(
+        model.default_hazard[0], trust * fitted.default_hazard[0, 0] + (1 - trust) * documented.default_hazard[0]
+    )
+    assert any(f"{seen:.0f} defaults before the cut-off" in text for text in model.fallbacks)
+
+
+def test_the_sector_column_is_optional_and_kept() -> None:
+    history = _history(10, seed=1)
+    assert history.sectors().tolist() == [""] * 10
+    named = replace(history, sector=np.array(["South", "West"] * 5))
+    assert named.take(np.arange(10) < 3).sectors().tolist() == ["South", "West", "South"]
+    with pytest.raises(ValueError, match=r"sector: shape \(3,\), expected \(10,\)"):
+        replace(history, sector=np.array(["a", "b", "c"]))
 
 
 def test_columns_of_different_length_are_refused() -> None:
@@ -266,5 +300,7 @@ def test_a_tape_calibrates_as_its_loans_were_known_at_the_cutoff(shared: Path, l
     other = calibrated_model(lending_club, cutoff + epoch)
     assert np.allclose(model.default_hazard, other.default_hazard, rtol=0.02, atol=1e-5)
     assert model.severity_mean == pytest.approx(other.severity_mean, abs=0.002)
+    assert model.sectors == ("Midwest", "Northeast", "South", "West")
+    assert model.history_months == cutoff - 4 - ((2007 - 1970) * 12 + 5)  # first loan of the tape: June 2007
     at_the_end = calibrate(found)
     assert at_the_end.provenance["hazards"]["defaults"] > 5 * model.provenance["hazards"]["defaults"]
