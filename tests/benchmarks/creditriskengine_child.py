@@ -1,4 +1,4 @@
-"""Run by tests.benchmarks.simulation under creditriskengine's own lock: loans, scenarios, repeats -> JSON of timings."""
+"""Run by tests.benchmarks.simulation under a lock of its own: loans, scenarios, repeats -> JSON of timings."""
 
 import json
 import sys

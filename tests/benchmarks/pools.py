@@ -42,7 +42,7 @@ def consumer_pool(loans: int, seed: int) -> LoanArrays:
     return LoanArrays(
         loan_id=np.array([f"{i:07d}" for i in range(loans)]),
         balance=np.round(rng.uniform(1_000, 25_000, loans), 2),
-        rate=rate,
+        rate=rate.astype(np.float64),
         original_term=term,
         remaining_term=term,
         age=np.zeros(loans, dtype=np.int64),

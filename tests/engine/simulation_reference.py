@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from typing import Any
 
 import numpy as np
 from scipy.stats import norm
@@ -96,11 +97,11 @@ class _Reference:
         months = np.flatnonzero(np.cumsum(hazard) >= clock)
         return int(months[0]) + 1 if len(months) else None
 
-    def distribution(self) -> object:
+    def distribution(self) -> Any:
         return norm if self.model.copula == "gaussian" else student(self.model.degrees_of_freedom)
 
     def quantile(self, probability: float) -> float:
-        return float(self.distribution().ppf(probability))  # type: ignore[attr-defined]
+        return float(self.distribution().ppf(probability))
 
     def survival(self, i: int) -> np.ndarray:
         speed = self.shocks.prepayment[self.s] * self.hazards(self.model.prepayment_hazard, i)
