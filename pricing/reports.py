@@ -1,4 +1,30 @@
-"""What a solved deal says, as JSON: the rating report, the price report, and the manifest of both."""
+"""What a solved deal says, as JSON: the rating report, the price report, and the manifest of both.
+
+Keys of a rating that need a word; fractions of the cut-off balance for the pool, of the class balance for a class,
+unless said. "se": simulation error. "interval": model interval {low, high, mean, explained, shrink, parameters}, or
+null.
+
+simulation
+    loss_quantiles_se          level -> {se, reached}; reached false: the tail ends before, se is a lower bound
+    expected_shortfall         level -> {value, se, reached}: mean of the worst 1 - level
+    by_month                   {month, mean, se, quantiles: level -> list} of the cumulative loss
+    interval                   of expected_loss; null where the model was not given
+    base_case                  {loss, default_rate, cpr, severity, charge_off_lag, recovery_lag}: the scenario mean
+    rules                      version of the grade rules; "scale" is the version of the scale
+tranches[i]
+    grade_by_loss, _pd, _multiple  the three rules; "rating" is the worst, no better than "cap"
+    cap                        {grade, reason} of a short history, or null; lowered: sentence, a target above the cap
+    required_multiple          what "rating" has to survive, times base-case loss
+    lgd, wal_se, wal_sd, wal_quantiles             loss given default; life over scenarios, years
+    interest_shortfall, interest_shortfall_probability  most unpaid on any date; that any is unpaid
+    interval                   figure -> model interval
+    break_even                 {cdr, default_rate} at a flat CDR; {loss, multiple, scaled_default_rate} on the base case
+                               scaled; cause, monotone. Null: no stress tested hurts the class
+    break_even_multiple        in the scenario set: smallest pool loss that hurts the class, over the expected loss
+    scenario_default_rate, scenario_loss  {value, se, reached}: exceeded with the PD of "rating"
+    cushion, cushion_loss      break_even.scaled_default_rate, .loss less those
+    confidence                 {target, bound, loss_errors, pd_errors, errors, binding, reached}: rating.engine.sizing
+"""
 
 from __future__ import annotations
 
@@ -6,6 +32,7 @@ import hashlib
 import math
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
@@ -20,13 +47,18 @@ from pricing.engine.curve import MarketSnapshot
 from pricing.engine.residual import value_residual
 from pricing.engine.tranches import TranchePrice
 from pricing.structuring import ASSET_CLASS, Structure
-from rating.engine.scale import SCALE_VERSION
+from rating.engine.breakeven import ClassBreakEven
+from rating.engine.grades import RULES_VERSION, multiple_of, scenario_rate
+from rating.engine.intervals import ModelInterval
+from rating.engine.losses import MonthlyLosses
+from rating.engine.scale import MIN_YEARS, SCALE_VERSION
 from rating.engine.scenarios import ScenarioSet
-from rating.engine.tranches import TrancheRating
+from rating.engine.statistics import Estimate
+from rating.engine.tranches import ClassDetail, TrancheRating
 
 Json = dict[str, Any]
 VERSION = "0.1.0"
-ENGINE = f"glasspool {VERSION}, NumPy per-loan default times"
+ENGINE = f"glasspool {VERSION}"
 
 
 RESIDUAL_BASES = {
@@ -37,8 +69,8 @@ RESIDUAL_BASES = {
 }
 
 
-def rating_result(structure: Structure, scenarios: ScenarioSet, pool_balance: int) -> Json:
-    """The rating report: loss distribution, classes with intervals, base-case balances."""
+def rating_result(structure: Structure, scenarios: ScenarioSet, pool_balance: int, engine: str) -> Json:
+    """The rating report: loss distribution, classes with intervals, base-case balances. engine: which one, in words."""
     losses = structure.losses
     base, flows = structure.base, structure.base_flows
     return {
@@ -46,11 +78,19 @@ def rating_result(structure: Structure, scenarios: ScenarioSet, pool_balance: in
         "simulation": {
             "scenarios": len(scenarios),
             "seed": scenarios.seed,
-            "engine": ENGINE,
+            "engine": f"{ENGINE}, {engine}",
             "effective_scenarios": scenarios.effective_size,
             "expected_loss": losses.expected_loss,
             "expected_loss_se": losses.expected_loss_se,
             "loss_quantiles": {str(p): value for p, value in losses.quantiles.items()},
+            "loss_quantiles_se": {
+                str(p): {"se": found.error, "reached": found.reached} for p, found in losses.quantile_errors.items()
+            },
+            "expected_shortfall": {str(p): _estimate(found) for p, found in losses.shortfalls.items()},
+            "by_month": _by_month(structure.by_month),
+            "interval": _interval(structure.interval),
+            "base_case": _base_case(structure),
+            "rules": RULES_VERSION,
             "histogram": {
                 "edges": losses.histogram.edges.tolist(),
                 "mass": losses.histogram.share.tolist(),
@@ -90,8 +130,7 @@ def tranche_rows(structure: Structure, pool_balance: int) -> list[Json]:
 
     attach, detach: fractions of the cut-off pool balance, overcollateralisation below, reserve apart.
     """
-    ratings = {rating.name: rating for rating in structure.ratings}
-    rows, above = [], 0
+    rated, rows, above = _class_results(structure), [], 0
     for tranche in structure.spec.tranches:
         balance = tranche.balance or 0
         detach = 1 - above / pool_balance
@@ -103,8 +142,9 @@ def tranche_rows(structure: Structure, pool_balance: int) -> list[Json]:
             "detach": detach,
             "coupon": tranche.coupon,
             "target": tranche.target_grade,
+            "lowered": structure.lowered.get(tranche.name),
         }
-        rows.append(row | _rated(ratings.get(tranche.name)))
+        rows.append(row | rated.get(tranche.name, dict.fromkeys(CLASS_KEYS)))
     residual = {
         "name": structure.spec.residual.name,
         "balance": pool_balance - above,
@@ -112,14 +152,37 @@ def tranche_rows(structure: Structure, pool_balance: int) -> list[Json]:
         "detach": 1 - above / pool_balance,
         "coupon": None,
         "target": None,
+        "lowered": None,
     }
-    return [*rows, residual | _rated(None)]
+    return [*rows, residual | dict.fromkeys(CLASS_KEYS)]
 
 
-def _rated(rating: TrancheRating | None) -> Json:
-    if rating is None:
-        keys = "rating rating_interval pd pd_se pd_upper expected_loss expected_loss_se wal_years converged"
-        return dict.fromkeys([*keys.split(), "break_even_multiple"])
+CLASS_KEYS = (
+    "rating rating_interval pd pd_se pd_upper expected_loss expected_loss_se wal_years converged break_even_multiple"
+    " grade_by_loss grade_by_pd grade_by_multiple cap required_multiple lgd lgd_se wal_se wal_sd wal_quantiles"
+    " interest_shortfall interest_shortfall_se interest_shortfall_probability interest_shortfall_probability_se"
+    " interval break_even scenario_default_rate scenario_loss cushion cushion_loss confidence"
+).split()
+
+
+def _class_results(structure: Structure) -> dict[str, Json]:
+    """Class -> every key of CLASS_KEYS, for the classes that are rated."""
+    details = {detail.name: detail for detail in structure.details}
+    even = {row.name: row for row in structure.break_evens}
+    rows = {}
+    for rating in structure.ratings:
+        name = rating.name
+        confidence = structure.confidence.get(name)
+        rows[name] = (
+            _rated(rating, structure.losses.expected_loss)
+            | _detailed(details[name])
+            | _stressed(rating, even[name], structure)
+            | {"confidence": None if confidence is None else asdict(confidence)}
+        )
+    return rows
+
+
+def _rated(rating: TrancheRating, base_loss: float) -> Json:
     return {
         "rating": rating.grade,
         "rating_interval": [rating.grade_low, rating.grade_high],
@@ -131,7 +194,69 @@ def _rated(rating: TrancheRating | None) -> Json:
         "wal_years": rating.wal_years,
         "converged": rating.converged,
         "break_even_multiple": rating.break_even_multiple,
+        "grade_by_loss": rating.grade_by_loss,
+        "grade_by_pd": rating.grade_by_pd,
+        "grade_by_multiple": rating.grade_by_multiple,
+        "cap": None if rating.cap is None else asdict(rating.cap),
+        "required_multiple": multiple_of(rating.grade, min(max(base_loss, 0.0), 1.0)),
     }
+
+
+def _detailed(detail: ClassDetail) -> Json:
+    lgd = detail.loss_given_default
+    return {
+        "lgd": None if lgd is None else lgd.value,
+        "lgd_se": None if lgd is None else lgd.error,
+        "wal_se": detail.wal_years.error,
+        "wal_sd": detail.wal_deviation,
+        "wal_quantiles": {str(p): _estimate(found) for p, found in detail.wal_quantiles.items()},
+        "interest_shortfall": detail.interest_shortfall.value,
+        "interest_shortfall_se": detail.interest_shortfall.error,
+        "interest_shortfall_probability": detail.interest_shortfall_probability.value,
+        "interest_shortfall_probability_se": detail.interest_shortfall_probability.error,
+        "interval": {key: _interval(found) for key, found in detail.intervals.items()} or None,
+    }
+
+
+def _stressed(rating: TrancheRating, even: ClassBreakEven, structure: Structure) -> Json:
+    """Break-evens, what the rated grade has to survive in the scenario set, and the room between."""
+    weights, years = structure.losses.weights, max(rating.wal_years, MIN_YEARS)
+    defaults = scenario_rate(structure.defaults, weights, rating.grade, years)
+    losses = scenario_rate(structure.losses.losses, weights, rating.grade, years)
+    return {
+        "break_even": {key: value for key, value in asdict(even).items() if key != "name"},
+        "scenario_default_rate": _estimate(defaults),
+        "scenario_loss": _estimate(losses),
+        "cushion": _room(even.scaled_default_rate, defaults),
+        "cushion_loss": _room(even.loss, losses),
+    }
+
+
+def _room(stress: float | None, needed: Estimate | None) -> float | None:
+    return None if stress is None or needed is None else stress - needed.value
+
+
+def _estimate(found: Estimate | None) -> Json | None:
+    return None if found is None else {"value": found.value, "se": found.error, "reached": found.reached}
+
+
+def _interval(found: ModelInterval | None) -> Json | None:
+    return None if found is None else asdict(found) | {"parameters": list(found.parameters)}
+
+
+def _by_month(found: MonthlyLosses) -> Json:
+    return {
+        "month": list(range(1, len(found.mean) + 1)),
+        "mean": found.mean.tolist(),
+        "se": found.error.tolist(),
+        "quantiles": {str(p): row.tolist() for p, row in zip(found.levels, found.quantiles, strict=True)},
+    }
+
+
+def _base_case(structure: Structure) -> Json:
+    flows = structure.base_flows
+    defaults = float(flows.default.sum() / flows.opening_balance.sum())
+    return {"loss": structure.losses.expected_loss, "default_rate": defaults} | asdict(structure.speeds)
 
 
 def price_result(structure: Structure, scenarios: ScenarioSet, snapshot: MarketSnapshot) -> Json:

@@ -19,7 +19,7 @@ from pricing.structuring import structure_deal
 from rating.engine.losses import LossDistribution
 from rating.engine.simulation import PROPOSAL
 from rating.models import RatingRun
-from rating.runs import STRUCTURING, scenarios_of
+from rating.runs import STRUCTURING, engine_name, model_of, scenarios_of
 from rating.services import rating_report_create
 from runs.models import Run
 from runs.registry import register
@@ -49,11 +49,18 @@ def structuring_result(rating_run: RatingRun, simulated: bytes, snapshot: Market
     template = DealSpec.from_json(rating_run.template.spec)
     try:
         structure = structure_deal(
-            template=template, flows=flows, scenarios=scenarios, snapshot=snapshot, pool_balance=pool.balance
+            template=template,
+            flows=flows,
+            scenarios=scenarios,
+            snapshot=snapshot,
+            pool_balance=pool.balance,
+            model=model_of(rating_run.credit_model_id),
         )
     except ValueError as error:
         raise ApplicationError(f"The deal cannot be solved: {error}.", code="deal_unsolvable", field="spec") from error
+    engine = engine_name(rating_run.simulation.params)
     made_by = {
+        "simulation_engine": engine,
         "tape_root": pool.tape.root,
         "loans_digest": pool.loans_digest,
         "credit_model": rating_run.credit_model_id,
@@ -64,7 +71,7 @@ def structuring_result(rating_run: RatingRun, simulated: bytes, snapshot: Market
     }
     return {
         "spec": structure.spec.to_json(),
-        "rating": rating_result(structure, scenarios, pool.balance),
+        "rating": rating_result(structure, scenarios, pool.balance, engine),
         "pricing": price_result(structure, scenarios, snapshot),
         "manifest": manifest(structure=structure, template=template, snapshot=snapshot, simulation=made_by),
         "snapshot": snapshot.to_json(),

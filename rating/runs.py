@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from pooling.artefacts import artefact_read
 from pooling.engine.flows import COLUMNS, DELINQUENT_BUCKETS, PoolFlows
@@ -15,7 +15,7 @@ from pooling.engine.loans import LoanArrays
 from pooling.engine.packing import flows_from_bytes, flows_to_bytes, loans_from_bytes
 from rating.engine.model import CreditModel
 from rating.engine.scenarios import ScenarioSet
-from rating.engine.simulation import Simulator, choose_engine, rating_scenarios
+from rating.engine.simulation import Engine, EngineChoice, Simulator, choose_engine, rating_scenarios
 from rating.models import CreditModelVersion, RatingRun
 from runs.models import Run
 from runs.registry import NotHere, kind_of, register
@@ -44,10 +44,25 @@ def model_of(digest: str) -> CreditModel:
 
 
 @lru_cache(maxsize=4)
-def simulator_of(path: str, digest: str, credit_model: str) -> Simulator:
-    """A pool laid out under a model, once per process."""
-    loans = loans_of(path, digest)
-    return Simulator(loans, model_of(credit_model), choose_engine(loans))
+def simulator_of(path: str, digest: str, credit_model: str, engine: str, compiled: bool) -> Simulator:
+    """A pool laid out under a model, once per process. NotHere where the run wants Numba and this machine has none."""
+    loans, model = loans_of(path, digest), model_of(credit_model)
+    try:
+        choice = choose_engine(loans, model, cast(Engine, engine), compiled)
+    except ValueError as error:
+        raise NotHere(f"the run's engine is not to be had here ({error})") from error
+    return Simulator(loans, model, choice)
+
+
+def engine_params(loans: LoanArrays, model: CreditModel) -> dict[str, Any]:
+    """What a simulation run has to say of its engine, so that every worker takes the same one."""
+    choice = choose_engine(loans, model)
+    return {"engine": choice.name, "compiled": choice.compiled, "engine_reason": choice.reason}
+
+
+def engine_name(params: Mapping[str, Any]) -> str:
+    """The engine of a simulation run, for people."""
+    return EngineChoice(params["engine"], params["compiled"], params["engine_reason"]).words
 
 
 @lru_cache(maxsize=4)
@@ -71,7 +86,7 @@ def simulation_compute(params: Mapping[str, Any], seed: int, index: int, count: 
     scenarios = scenarios_of(*made_of, params["scenarios"], seed)
     start = index * params["chunk"]
     part = scenarios.slice(start, min(start + params["chunk"], params["scenarios"]))
-    return flows_to_bytes(simulator_of(*made_of).flows(part))
+    return flows_to_bytes(simulator_of(*made_of, params["engine"], params["compiled"]).flows(part))
 
 
 def simulation_reduce(params: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:

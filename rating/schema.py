@@ -87,6 +87,28 @@ class Histogram(graphene.ObjectType):
     mass = listed(graphene.Float)
 
 
+def _interval(key: str, what: str) -> graphene.List:
+    """A field of [low, high] out of row["interval"][key]; null where the report has none."""
+
+    def resolve(root: Mapping[str, Any], info: GraphQLResolveInfo) -> list[float] | None:
+        found = (root.get("interval") or {}).get(key)
+        return None if found is None else [found["low"], found["high"]]
+
+    about = f"{what}: 2.5 % and 97.5 % points over the uncertain parameters, apart from the standard error."
+    return graphene.List(graphene.NonNull(Decimal), resolver=resolve, description=about)
+
+
+class ShortfallType(graphene.ObjectType):
+    """The mean loss of the worst 1 - probability of the scenarios' weight."""
+
+    class Meta:
+        name = "ExpectedShortfall"
+
+    probability = Decimal(required=True)
+    loss = Decimal(required=True, description="Fraction of the cut-off balance.")
+    loss_se = Decimal(required=True)
+
+
 class TrancheRatingType(graphene.ObjectType):
     """The indicative rating of one class; attachment and detachment are fractions of the cut-off balance."""
 
@@ -108,10 +130,57 @@ class TrancheRatingType(graphene.ObjectType):
     expected_loss = Decimal(description="Fraction of the class balance.")
     expected_loss_se = Decimal()
     wal_years = Decimal()
+    pd_interval = _interval("pd", "Default probability")
+    expected_loss_interval = _interval("expected_loss", "Expected loss")
+    wal_years_interval = _interval("wal_years", "Average life in years")
+    wal_se = Decimal(description="Standard error of walYears, the mean over scenarios.")
+    wal_sd = Decimal(description="Standard deviation of the life over scenarios, years.")
+    lgd = Decimal(description="Expected loss where the class fails; null where no scenario fails it.")
+    lgd_se = Decimal()
+    interest_shortfall_probability = Decimal(description="That interest is unpaid after any date.")
+    interest_shortfall_probability_se = Decimal()
+    interest_shortfall = Decimal(description="The most unpaid on any date, mean; fraction of the class balance.")
+    interest_shortfall_se = Decimal()
+    grade_by_loss = graphene.String(description="By expected loss at the scenario-mean average life.")
+    grade_by_pd = graphene.String(description="By default probability on the ladder PD = EL / 0.55.")
+    grade_by_multiple = graphene.String(description="By the multiple of base-case loss that the class survives.")
+    cap_grade = graphene.String(description="Best grade that the length of the history can carry; null: no cap.")
+    cap_reason = graphene.String()
+    required_multiple = Decimal(description="Of base-case loss, that the rating has to survive.")
+    break_even_cdr = Decimal(description="Lowest flat CDR, annual fraction, with a first dollar lost.")
+    break_even_default_rate = Decimal(description="Lifetime defaults there, fraction of the cut-off balance.")
+    break_even_loss_multiple = Decimal(description="Pool loss at the first dollar lost over the base case's loss.")
+    scenario_default_rate = Decimal(description="Lifetime defaults exceeded with the rating's default probability.")
+    cushion = Decimal(description="Break-even lifetime defaults, base-case timing, less scenarioDefaultRate.")
+    lowered = graphene.String(description="Why the target is below the template's; null where it is not.")
 
     @staticmethod
     def resolve_balance(root: Mapping[str, Any], info: GraphQLResolveInfo) -> Money | None:
         return money(root["balance"])
+
+    @staticmethod
+    def resolve_cap_grade(root: Mapping[str, Any], info: GraphQLResolveInfo) -> str | None:
+        return (root.get("cap") or {}).get("grade")
+
+    @staticmethod
+    def resolve_cap_reason(root: Mapping[str, Any], info: GraphQLResolveInfo) -> str | None:
+        return (root.get("cap") or {}).get("reason")
+
+    @staticmethod
+    def resolve_break_even_cdr(root: Mapping[str, Any], info: GraphQLResolveInfo) -> float | None:
+        return (root.get("break_even") or {}).get("cdr")
+
+    @staticmethod
+    def resolve_break_even_default_rate(root: Mapping[str, Any], info: GraphQLResolveInfo) -> float | None:
+        return (root.get("break_even") or {}).get("default_rate")
+
+    @staticmethod
+    def resolve_break_even_loss_multiple(root: Mapping[str, Any], info: GraphQLResolveInfo) -> float | None:
+        return (root.get("break_even") or {}).get("multiple")
+
+    @staticmethod
+    def resolve_scenario_default_rate(root: Mapping[str, Any], info: GraphQLResolveInfo) -> float | None:
+        return (root.get("scenario_default_rate") or {}).get("value")
 
 
 class RatingReportType(NodeType):
@@ -136,6 +205,12 @@ class RatingReportType(NodeType):
     expected_loss_se = Decimal(required=True)
     loss_quantiles = listed(Quantile)
     loss_histogram = graphene.NonNull(Histogram)
+    expected_loss_interval = graphene.List(
+        graphene.NonNull(Decimal), description="2.5 % and 97.5 % points over the uncertain parameters; null: unknown."
+    )
+    expected_shortfalls = listed(ShortfallType)
+    loss_by_month = graphene.Field(JSON, description="Cumulative loss by month: mean, standard error, quantiles.")
+    base_case = graphene.Field(JSON, description="Scenario-mean loss, default rate, speed, severity and lags.")
     tranches = graphene.Field(listed(TrancheRatingType), description="Senior first, the residual certificate last.")
     collateral = graphene.NonNull(JSON, description="Base-case balances and flows by month.")
     manifest = graphene.NonNull(JSON, description="Everything that made the report.")
@@ -188,6 +263,27 @@ class RatingReportType(NodeType):
     @staticmethod
     def resolve_loss_histogram(root: RatingReport, info: GraphQLResolveInfo) -> Any:
         return root.result["simulation"]["histogram"]
+
+    @staticmethod
+    def resolve_expected_loss_interval(root: RatingReport, info: GraphQLResolveInfo) -> list[float] | None:
+        found = root.result["simulation"].get("interval")
+        return None if found is None else [found["low"], found["high"]]
+
+    @staticmethod
+    def resolve_expected_shortfalls(root: RatingReport, info: GraphQLResolveInfo) -> list[ShortfallType]:
+        found = root.result["simulation"].get("expected_shortfall", {})
+        return [
+            ShortfallType(probability=p, loss=found[p]["value"], loss_se=found[p]["se"])
+            for p in sorted(found, key=float)
+        ]
+
+    @staticmethod
+    def resolve_loss_by_month(root: RatingReport, info: GraphQLResolveInfo) -> Any:
+        return root.result["simulation"].get("by_month")
+
+    @staticmethod
+    def resolve_base_case(root: RatingReport, info: GraphQLResolveInfo) -> Any:
+        return root.result["simulation"].get("base_case")
 
     @staticmethod
     def resolve_tranches(root: RatingReport, info: GraphQLResolveInfo) -> Any:

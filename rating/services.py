@@ -18,7 +18,7 @@ from rating.engine.curves import documented_model
 from rating.engine.model import CreditModel
 from rating.engine.simulation import horizon_of
 from rating.models import CreditModelVersion, RatingReport, RatingRun
-from rating.runs import SCENARIOS_PER_CHUNK, SIMULATION, flows_size, loans_of
+from rating.runs import SCENARIOS_PER_CHUNK, SIMULATION, engine_params, flows_size, loans_of
 from runs.registry import NotHere
 from runs.services import run_create
 
@@ -119,6 +119,9 @@ def rating_request(
                 "credit_model": model.pk,
                 "scenarios": scenarios,
                 "chunk": chunk,
+                **engine_params(
+                    loans_of(deal.pool.loans_path, deal.pool.loans_digest), CreditModel.from_json(model.payload)
+                ),
             },
             chunk_count=-(-scenarios // chunk),
         )

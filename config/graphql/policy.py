@@ -90,7 +90,8 @@ TYPES: Mapping[str, Fields] = {
     },
     "RatingReport": {
         PARTIES: "id dealVersion template creditModel scenarios effectiveScenarios seed engine expectedLoss"
-        " expectedLossSe lossQuantiles lossHistogram tranches collateral manifest createdAt",
+        " expectedLossSe expectedLossInterval lossQuantiles lossHistogram expectedShortfalls lossByMonth baseCase"
+        " tranches collateral manifest createdAt",
         ORIGINATOR: "ratingRun",
     },
     "CreditModel": {PARTIES: "digest name payload"},
@@ -98,8 +99,12 @@ TYPES: Mapping[str, Fields] = {
     "Histogram": {PARTIES: "edges mass"},
     "TrancheRating": {
         PARTIES: "name balance attach detach coupon target rating ratingInterval pd pdSe expectedLoss expectedLossSe"
-        " walYears",
+        " walYears pdInterval expectedLossInterval walYearsInterval walSe walSd lgd lgdSe interestShortfallProbability"
+        " interestShortfallProbabilitySe interestShortfall interestShortfallSe gradeByLoss gradeByPd gradeByMultiple"
+        " capGrade capReason requiredMultiple breakEvenCdr breakEvenDefaultRate breakEvenLossMultiple"
+        " scenarioDefaultRate cushion lowered",
     },
+    "ExpectedShortfall": {PARTIES: "probability loss lossSe"},
     # pricing
     "PriceReport": {
         PARTIES: "id dealVersion ratingReport snapshot asOf tranches residual assumptions createdAt",

@@ -37,7 +37,9 @@ STUDENT_REACH = 24.0
 def quantile(model: CreditModel, probability: FloatArray) -> FloatArray:
     """The latent variable's quantile under the model's copula."""
     if model.copula == "student_t":
-        return np.asarray(stdtrit(model.degrees_of_freedom, probability))
+        # scipy answers +inf at a probability of zero.
+        found = stdtrit(model.degrees_of_freedom, probability)
+        return np.asarray(np.where(np.asarray(probability) > 0, found, -np.inf))
     return np.asarray(ndtri(probability))
 
 

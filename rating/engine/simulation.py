@@ -17,6 +17,8 @@ from pooling.engine.loans import LoanArrays
 from rating.engine import layout
 from rating.engine.direction import pool_direction
 from rating.engine.exact import exact_sums, loops
+from rating.engine.granular import granular_sums
+from rating.engine.granular_tables import GranularTables, granular_tables
 from rating.engine.model import CreditModel
 from rating.engine.portfolio import Portfolio, build_portfolio
 from rating.engine.scenarios import Proposal, ScenarioSet
@@ -39,6 +41,11 @@ class EngineChoice:
     compiled: bool
     reason: str
 
+    @property
+    def words(self) -> str:
+        """For people: which engine drew, whose loops, and why."""
+        return f"{self.name} engine, {'Numba' if self.compiled else 'NumPy'}; {self.reason}"
+
 
 def rating_scenarios(loans: LoanArrays, model: CreditModel, count: int, seed: int) -> ScenarioSet:
     """The scenario set of a rating: every factor of the model, Sobol points with the wide proposal along the
@@ -53,13 +60,17 @@ def horizon_of(loans: LoanArrays, model: CreditModel) -> int:
     return int(loans.remaining_term.max()) + model.charge_off_lag + model.recovery_lag
 
 
-def choose_engine(loans: LoanArrays, engine: Engine = "auto", compiled: bool | None = None) -> EngineChoice:
+def choose_engine(
+    loans: LoanArrays, model: CreditModel, engine: Engine = "auto", compiled: bool | None = None
+) -> EngineChoice:
     """Which engine simulates a pool, and why. Raises ValueError for an unknown name, or Numba asked for in vain."""
     if engine not in ENGINES:
         raise ValueError(f"engine: {engine!r} is none of {', '.join(ENGINES)}")
     native = loops(compiled).__name__.endswith("kernels")
     if engine != "auto":
         return EngineChoice(engine, native, "as asked for")
+    if len(loans) >= GRANULAR_LOANS and model.factor_persistence < 1:
+        return EngineChoice("exact", native, "the market moves in time, which the granular engine does not follow")
     if len(loans) >= GRANULAR_LOANS:
         return EngineChoice(
             "granular", native, f"{len(loans):,} loans: at {GRANULAR_LOANS:,} and more their own noise is diversified"
@@ -96,7 +107,7 @@ def simulate(
 
     Memory: O(groups * months * scenarios + loans). Same bytes for any slicing of the scenario set.
     """
-    choice = choose_engine(loans, engine, compiled)
+    choice = choose_engine(loans, model, engine, compiled)
     length = horizon_of(loans, model) if horizon is None else horizon
     if length < 1:
         raise ValueError(f"horizon: {length} months, expected at least 1")
@@ -109,18 +120,22 @@ class Simulator:
     def __init__(self, loans: LoanArrays, model: CreditModel, choice: EngineChoice, threads: int = 1) -> None:
         self.model, self.choice, self.threads = model, choice, threads
         self.horizon = horizon_of(loans, model)
-        self.portfolio: Portfolio = build_portfolio(loans, model)
+        granular = choice.name == "granular"
+        self.portfolio: Portfolio | GranularTables = (granular_tables if granular else build_portfolio)(loans, model)
 
     def sums(self, scenarios: ScenarioSet) -> FloatArray:
         """(S, G, SUMS, T) monthly sums, see layout."""
+        compiled, threads = self.choice.compiled, self.threads
+        if isinstance(self.portfolio, GranularTables):
+            return granular_sums(self.portfolio, self.model, scenarios, compiled=compiled, threads=threads)
         return exact_sums(
             self.portfolio,
             self.model,
             scenarios,
             scenario_shocks(self.model, scenarios),
             by_loan=self.choice.name == "by_loan",
-            compiled=self.choice.compiled,
-            threads=self.threads,
+            compiled=compiled,
+            threads=threads,
         )
 
     def flows(self, scenarios: ScenarioSet, horizon: int | None = None) -> PoolFlows:
@@ -142,7 +157,7 @@ def _shift(flow: FloatArray, lag: int) -> FloatArray:
     return moved
 
 
-def pool_flows(portfolio: Portfolio, sums: FloatArray, model: CreditModel, length: int) -> PoolFlows:
+def pool_flows(portfolio: Portfolio | GranularTables, sums: FloatArray, model: CreditModel, length: int) -> PoolFlows:
     """Lay (S, G, SUMS, T) monthly sums out on the horizon and add charge-off, recovery, delinquency and counts."""
     scenarios, groups, _, months = sums.shape
     keep = min(months, length)

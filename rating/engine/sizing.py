@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rating.engine.scale import bound_of
+from rating.engine.grades import Cap, capped_targets
+from rating.engine.scale import GRADES, LOSS_GIVEN_DEFAULT, bound_of
 from rating.engine.tranches import ClassFlows, TrancheRating, rate_tranches
 
 FloatArray = NDArray[np.float64]
@@ -24,19 +25,80 @@ REPAIR_STEP = 0.002
 MAX_REPAIRS = 20
 
 Execute = Callable[[Mapping[str, int]], ClassFlows]
+Multiples = Callable[[Mapping[str, int]], Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How far a class lies from losing its target, in standard errors of the simulation (model error apart).
+
+    target: the grade aimed at. bound: largest expected loss of that grade at the scenario-mean average life.
+    loss_errors: (bound - expected loss) over its standard error; pd_errors: (bound / 0.55 - PD) over its own; None
+    where the error is 0, which in a finite set says that no scenario, or every one, hurts the class. errors: the
+    smaller of both. binding: "loss" or "pd", the rule whose upper confidence bound is nearer to the grade's;
+    "multiple" or "history" where one of these allows no better grade than the target. reached: by the upper confidence
+    bounds and those two.
+    """
+
+    target: str
+    bound: float
+    loss_errors: float | None
+    pd_errors: float | None
+    errors: float | None
+    binding: str
+    reached: bool
 
 
 @dataclass(frozen=True)
 class SizingResult:
     """balances: class -> cents, whole thousands, 0 where dropped. ratings: on those balances, senior to junior.
 
-    executes: runs of the waterfall. dropped: class -> sentence why no size serves.
+    executes: runs of the waterfall on the scenario set. dropped: class -> sentence why no size serves. lowered: class
+    -> sentence why it is sized to a lower grade than its target. confidence: class with a size -> its margin.
     """
 
     balances: Mapping[str, int]
     ratings: tuple[TrancheRating, ...]
     executes: int
     dropped: Mapping[str, str]
+    lowered: Mapping[str, str]
+    confidence: Mapping[str, Confidence]
+
+
+def confidence_of(rating: TrancheRating, target: str) -> Confidence:
+    """The margin of a rated class to a target grade. Raises ValueError for an unknown grade."""
+    bound = bound_of(target, max(rating.wal_years, 1e-6))
+
+    def errors(room: float, error: float) -> float | None:
+        return room / error if error > 0 else None
+
+    loss_errors = errors(bound - rating.expected_loss, rating.expected_loss_se)
+    pd_errors = errors(bound / LOSS_GIVEN_DEFAULT - rating.pd, rating.pd_se)
+    known = [value for value in (loss_errors, pd_errors) if value is not None]
+    binding = "loss" if rating.expected_loss_upper >= LOSS_GIVEN_DEFAULT * rating.pd_upper else "pd"
+    notch = GRADES.index(target)
+    outside = {"multiple": rating.grade_by_multiple, "history": None if rating.cap is None else rating.cap.grade}
+    for rule, grade in outside.items():
+        if grade is not None and GRADES.index(grade) >= notch:
+            binding = rule
+    return Confidence(
+        target=target,
+        bound=bound,
+        loss_errors=loss_errors,
+        pd_errors=pd_errors,
+        errors=min(known, default=None),
+        binding=binding,
+        reached=reaches(rating, target),
+    )
+
+
+def reaches(rating: TrancheRating, target: str) -> bool:
+    """Whether a class earns the grade: both rules on their upper confidence bounds, the multiple, and the cap."""
+    notch = GRADES.index(target)
+    fixed = [rating.grade_by_multiple, None if rating.cap is None else rating.cap.grade]
+    if any(grade is not None and GRADES.index(grade) > notch for grade in fixed):
+        return False
+    return rating.rated_loss_upper <= bound_of(target, max(rating.wal_years, 1e-6))
 
 
 class _Search:
@@ -50,8 +112,11 @@ class _Search:
         weights: FloatArray,
         deferrable: Collection[str],
         pool_losses: FloatArray | None,
+        multiples: Multiples | None,
+        cap: Cap | None,
     ) -> None:
         self.execute, self.targets, self.pool = execute, targets, pool
+        self.multiples, self.cap = multiples, cap
         self.weights, self.deferrable, self.pool_losses = weights, deferrable, pool_losses
         self.names = list(targets)
         self.executes = 0
@@ -66,13 +131,19 @@ class _Search:
         self.executes += 1
         deferrable = [name for name in self.deferrable if name in self.targets]
         deal = self.execute(balances)
-        ratings = rate_tranches(deal, self.weights, deferrable=deferrable, pool_losses=self.pool_losses)
+        ratings = rate_tranches(
+            deal,
+            self.weights,
+            deferrable=deferrable,
+            pool_losses=self.pool_losses,
+            multiples=None if self.multiples is None else self.multiples(balances),
+            cap=self.cap,
+        )
         # A size that rounds to nothing is no proof that the class can be sold.
         passed = {name: False for name in self.names}
         for rating in ratings:
             if rating.name in passed:
-                bound = bound_of(self.targets[rating.name], max(rating.wal_years, 1e-6))
-                passed[rating.name] = rating.rated_loss_upper <= bound
+                passed[rating.name] = reaches(rating, self.targets[rating.name])
         return passed, ratings
 
     def narrow(self, low: FloatArray, high: FloatArray, rounds: int) -> FloatArray:
@@ -138,14 +209,18 @@ def size_tranches(
     deferrable: Collection[str] = (),
     pool_losses: FloatArray | None = None,
     start: Mapping[str, int] | None = None,
+    multiples: Multiples | None = None,
+    cap: Cap | None = None,
 ) -> SizingResult:
     """Largest classes, senior first, that each reach their target grade on the upper confidence bound (two errors).
 
     execute_for: class balances in cents (every class of targets, whole thousands, 0 for a dropped one) -> flows
     of all classes. targets: class -> indicative grade, senior to junior. pool_balance: cents at cut-off.
     weights: (S,). deferrable: classes rated on ultimate interest. pool_losses: (S,), see
-    rate_tranches. start: sizes in cents near the answer, e.g. those
-    of the last coupons: the search opens around them and takes about half the runs.
+    rate_tranches. start: sizes in cents near the answer, e.g. those of the last coupons: the search opens around them
+    and takes about half the runs. multiples: class balances -> grade of each class by the multiple of base-case loss,
+    asked once after each run; a class has to reach its target by this rule too. cap: a target above it is lowered to
+    it, and the result says so.
 
     The lower end of each class, as a share of the pool, is found by bisection; one run of the waterfall
     serves all classes, because a class is moved mostly by its own lower end. Brackets are opened again around
@@ -164,7 +239,8 @@ def size_tranches(
             raise ValueError(f"targets: class {name}: {error}") from error
     if pool_balance < UNIT_CENTS:
         raise ValueError(f"pool_balance: {pool_balance} cents is less than one unit of {UNIT_CENTS} cents")
-    search = _Search(execute_for, targets, pool_balance, weights, deferrable, pool_losses)
+    targets, lowered = capped_targets(targets, cap)
+    search = _Search(execute_for, targets, pool_balance, weights, deferrable, pool_losses, multiples, cap)
     count = len(targets)
     if start is None:
         shares = search.narrow(np.zeros(count), np.ones(count), FIRST_ROUNDS)
@@ -180,4 +256,11 @@ def size_tranches(
         if not reasons and np.abs(shares - before).max() < REOPEN / 2:
             break
     balances, ratings, reasons = search.settle(shares)
-    return SizingResult(balances=balances, ratings=ratings, executes=search.executes, dropped=dropped | reasons)
+    return SizingResult(
+        balances=balances,
+        ratings=ratings,
+        executes=search.executes,
+        dropped=dropped | reasons,
+        lowered=lowered,
+        confidence={r.name: confidence_of(r, targets[r.name]) for r in ratings if r.name in targets},
+    )

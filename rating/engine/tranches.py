@@ -1,16 +1,27 @@
-"""Default probability, expected loss, average life and indicative grade of each class on one scenario set."""
+"""Default probability, expected loss, average life and indicative grade of each class on one scenario set.
+
+Not here: the rules that make a grade (scale.py, grades.py), and break-evens (breakeven.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rating.engine.grades import Cap, worse_of
+from rating.engine.intervals import ModelInterval, model_interval
 from rating.engine.scale import LOSS_GIVEN_DEFAULT, grade_of
-from rating.engine.statistics import weighted_mean
+from rating.engine.statistics import (
+    Estimate,
+    quantile_estimate,
+    weighted_deviation,
+    weighted_mean,
+    weighted_ratio,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -21,6 +32,7 @@ INTERVAL_ERRORS = 2.0
 # With fewer failing scenarios than this, two standard errors say nothing of what the set did not reach: the
 # worst scenarios that the class survived count as failures in the upper bound (a weighted rule of three).
 FEW_FAILURES, UNSEEN_FAILURES = 10, 3
+LIFE_QUANTILES = (0.05, 0.5, 0.95)
 
 
 class ClassFlows(Protocol):
@@ -46,10 +58,11 @@ class ClassFlows(Protocol):
 class TrancheRating:
     """Result for one class; pd, expected_loss: fractions, with their standard errors; wal_years: scenario mean.
 
-    grade: the worse of grade_by_loss and grade_by_pd, see rate_tranches; grade_low (worse) and grade_high
-    (better): the same at pd_upper and two standard errors above, and two below; converged when these two agree
-    (simulation error only, not model error). pd_upper: two standard errors above pd, and where few scenarios
-    fail the class, no less than if the three worst that it survived had failed it too.
+    grade: the worst of grade_by_loss, grade_by_pd, grade_by_multiple and the cap, see rate_tranches; the last two are
+    None where the caller has none, and know no simulation error. grade_low (worse) and grade_high (better): the same
+    at pd_upper and two standard errors above, and two below; converged when these two agree (simulation error only, not
+    model error). pd_upper: two standard errors above pd, and where few scenarios fail the class, no less than if the
+    three worst that it survived had failed it too.
     break_even_multiple: smallest pool loss in whose scenario the class loses principal or interest, over the
     expected pool loss; None without pool losses or where no scenario hurts the class. Shown, not graded.
     """
@@ -68,6 +81,8 @@ class TrancheRating:
     converged: bool
     pd_upper: float
     break_even_multiple: float | None = None
+    grade_by_multiple: str | None = None
+    cap: Cap | None = None
 
     @property
     def expected_loss_upper(self) -> float:
@@ -109,59 +124,167 @@ def rate_tranches(
     *,
     deferrable: Collection[str] = (),
     pool_losses: FloatArray | None = None,
+    multiples: Mapping[str, str] | None = None,
+    cap: Cap | None = None,
 ) -> tuple[TrancheRating, ...]:
-    """Rate every class that has a balance, senior to junior.
+    """Rate every class that has a balance, senior to junior; none has: an empty tuple.
 
     deal: cash by class, month, scenario. weights: (S,) of the scenario set. deferrable: names of classes whose
     interest may be paid late (with interest on it): they default by ultimate, the others by timely interest.
     pool_losses: (S,) orders the scenarios for the upper bound of a class that few of them hurt, and gives the
-    break-even multiple; without it both are left out.
+    break-even multiple; without it both are left out. multiples: class -> grade by the multiple of base-case loss
+    (grades.grades_by_multiple). cap: for a short history.
 
     Default of a class: interest short by more than half a cent on any date (deferrable: a present-value loss),
     or principal unpaid at legal final. Two rules on one scale, at the scenario-mean average life: the expected loss,
-    and the default probability on the ladder PD = EL / 0.55 (an assumption). The worse one is the grade: by
-    expected loss alone a thick senior class could reach so deep that nothing below it could earn a grade.
+    and the default probability on the ladder PD = EL / 0.55 (an assumption); a third on the base case, the multiple.
+    The worst one, no better than the cap, is the grade: by expected loss alone a thick senior class could reach so
+    deep that nothing below it could earn a grade.
 
-    Raises ValueError for unknown deferrable names or weights of another length.
+    Raises ValueError for unknown deferrable names, weights of another length or that sum to 0, and a single scenario,
+    which has no standard error.
     """
     unknown = set(deferrable) - set(deal.names)
     if unknown:
         raise ValueError(f"deferrable: {sorted(unknown)} are no classes of {', '.join(deal.names)}")
-    ratings = []
+    if np.count_nonzero(weights) == 1:
+        raise ValueError("weights: one scenario has no standard error and earns no grade; give at least 2")
+    return tuple(
+        _rated(deal, k, weights, name in deferrable, pool_losses, (multiples or {}).get(name), cap)
+        for k, name in enumerate(deal.names)
+        if deal.initial_balance[k] > 0
+    )
+
+
+def _rated(
+    deal: ClassFlows,
+    k: int,
+    weights: FloatArray,
+    deferrable: bool,
+    pool_losses: FloatArray | None,
+    by_multiple: str | None,
+    cap: Cap | None,
+) -> TrancheRating:
+    loss = class_losses(deal, k)
+    failed = _failed(deal, k, loss, deferrable)
+    pd, pd_se = weighted_mean(failed.astype(np.float64), weights)
+    expected, error = weighted_mean(loss, weights)
+    life, _ = weighted_mean(class_lives(deal, k), weights)
+    pd_upper = min(1.0, pd + max(INTERVAL_ERRORS * pd_se, _unseen(failed, pool_losses, weights)))
+    worst = max(expected + INTERVAL_ERRORS * error, LOSS_GIVEN_DEFAULT * pd_upper)
+    best = max(expected - INTERVAL_ERRORS * error, LOSS_GIVEN_DEFAULT * (pd - INTERVAL_ERRORS * pd_se))
+
+    def standing(level: float) -> str:
+        return worse_of(grade_of(min(1.0, level), life), by_multiple, None if cap is None else cap.grade)
+
+    low, high = standing(worst), standing(best)
+    return TrancheRating(
+        name=deal.names[k],
+        pd=pd,
+        pd_se=pd_se,
+        expected_loss=expected,
+        expected_loss_se=error,
+        wal_years=life,
+        grade=standing(max(expected, LOSS_GIVEN_DEFAULT * pd)),
+        grade_by_loss=grade_of(expected, life),
+        grade_by_pd=grade_of(LOSS_GIVEN_DEFAULT * pd, life),
+        grade_low=low,
+        grade_high=high,
+        converged=low == high,
+        pd_upper=pd_upper,
+        break_even_multiple=_multiple(failed, pool_losses, weights),
+        grade_by_multiple=by_multiple,
+        cap=cap,
+    )
+
+
+def _failed(deal: ClassFlows, k: int, loss: FloatArray, deferrable: bool) -> NDArray[np.bool_]:
+    unpaid = deal.unpaid_principal[k] > HALF_A_CENT
+    late = loss > 0 if deferrable else (deal.interest_shortfall[k] > HALF_A_CENT).any(axis=0)
+    return np.asarray(unpaid | late)
+
+
+@dataclass(frozen=True)
+class ClassDetail:
+    """What a report says of one class beside its rating; estimates with their simulation error.
+
+    loss_given_default: expected loss over default probability, None where no scenario fails the class. wal_years: mean
+    and wal_deviation, wal_quantiles over scenarios, in years. interest_shortfall_probability: that interest is unpaid
+    after any date, deferrable or not; interest_shortfall: the most unpaid on any date over the initial balance, mean.
+    intervals: figure -> model interval, None where the scenarios are too few for one; empty where the parameters are
+    not known.
+    """
+
+    name: str
+    loss_given_default: Estimate | None
+    wal_years: Estimate
+    wal_deviation: float
+    wal_quantiles: Mapping[float, Estimate]
+    interest_shortfall_probability: Estimate
+    interest_shortfall: Estimate
+    intervals: Mapping[str, ModelInterval | None]
+
+
+def class_details(
+    deal: ClassFlows,
+    weights: FloatArray,
+    *,
+    deferrable: Collection[str] = (),
+    parameters: tuple[tuple[str, ...], FloatArray] | None = None,
+) -> tuple[ClassDetail, ...]:
+    """Details of every class that has a balance, senior to junior; arguments as rate_tranches.
+
+    parameters: names and (S, F) draws of the uncertain parameters (intervals.parameter_factors); no names: intervals of
+    no width; None: no intervals.
+    """
+    rows = []
     for k, name in enumerate(deal.names):
         if not deal.initial_balance[k] > 0:
             continue
-        loss = class_losses(deal, k)
-        unpaid = deal.unpaid_principal[k] > HALF_A_CENT
-        late = loss > 0 if name in deferrable else (deal.interest_shortfall[k] > HALF_A_CENT).any(axis=0)
-        failed = unpaid | late
-        pd, pd_se = weighted_mean(failed.astype(np.float64), weights)
-        expected, error = weighted_mean(loss, weights)
-        life, _ = weighted_mean(class_lives(deal, k), weights)
-        by_loss, by_pd = grade_of(expected, life), grade_of(LOSS_GIVEN_DEFAULT * pd, life)
-        pd_upper = min(1.0, pd + max(INTERVAL_ERRORS * pd_se, _unseen(failed, pool_losses, weights)))
-        worst = max(expected + INTERVAL_ERRORS * error, LOSS_GIVEN_DEFAULT * pd_upper)
-        best = max(expected - INTERVAL_ERRORS * error, LOSS_GIVEN_DEFAULT * (pd - INTERVAL_ERRORS * pd_se))
-        low, high = grade_of(min(1.0, worst), life), grade_of(best, life)
-        ratings.append(
-            TrancheRating(
+        loss, lives = class_losses(deal, k), class_lives(deal, k)
+        failed = _failed(deal, k, loss, name in deferrable).astype(np.float64)
+        worst = deal.interest_shortfall[k].max(axis=0)
+        short, amount = (worst > HALF_A_CENT).astype(np.float64), worst / float(deal.initial_balance[k])
+        figures = {
+            "pd": failed,
+            "expected_loss": loss,
+            "loss_given_default": loss,
+            "wal_years": lives,
+            "interest_shortfall_probability": short,
+            "interest_shortfall": amount,
+        }
+        rows.append(
+            ClassDetail(
                 name=name,
-                pd=pd,
-                pd_se=pd_se,
-                expected_loss=expected,
-                expected_loss_se=error,
-                wal_years=life,
-                grade=grade_of(max(expected, LOSS_GIVEN_DEFAULT * pd), life),
-                grade_by_loss=by_loss,
-                grade_by_pd=by_pd,
-                grade_low=low,
-                grade_high=high,
-                converged=low == high,
-                pd_upper=pd_upper,
-                break_even_multiple=_multiple(failed, pool_losses, weights),
+                loss_given_default=weighted_ratio(loss * failed, failed, weights),
+                wal_years=Estimate(*weighted_mean(lives, weights)),
+                wal_deviation=weighted_deviation(lives, weights),
+                wal_quantiles={p: quantile_estimate(lives, weights, p) for p in LIFE_QUANTILES},
+                interest_shortfall_probability=Estimate(*weighted_mean(short, weights)),
+                interest_shortfall=Estimate(*weighted_mean(amount, weights)),
+                intervals=_intervals(figures, weights, parameters),
             )
         )
-    return tuple(ratings)
+    return tuple(rows)
+
+
+def _intervals(
+    figures: Mapping[str, FloatArray], weights: FloatArray, parameters: tuple[tuple[str, ...], FloatArray] | None
+) -> dict[str, ModelInterval | None]:
+    if parameters is None:
+        return {}
+    names, draws = parameters
+    return {
+        key: model_interval(
+            values,
+            weights,
+            draws,
+            names,
+            within=figures["pd"] if key == "loss_given_default" else None,
+            bounds=(0.0, np.inf) if key in ("wal_years", "interest_shortfall") else (0.0, 1.0),
+        )
+        for key, values in figures.items()
+    }
 
 
 def _unseen(failed: NDArray[np.bool_], losses: FloatArray | None, weights: FloatArray) -> float:

@@ -32,7 +32,7 @@ def main() -> None:
     loans, model = consumer_pool(LOANS, seed=1), benchmark_model()
     scenarios = ScenarioSet.of_model(model, count, seed=7, proposal="normal")
     start = time.perf_counter()
-    simulator = Simulator(loans, model, choose_engine(loans, "exact"), threads=THREADS)
+    simulator = Simulator(loans, model, choose_engine(loans, model, "exact"), threads=THREADS)
     simulator.sums(scenarios.slice(0, 2))
     layout_s, before = time.perf_counter() - start, gib()
     losses, month = [], np.zeros((layout.SUMS, simulator.portfolio.months))

@@ -132,11 +132,13 @@ def main() -> None:
         loans = consumer_pool(size, seed=1)
         scenarios = ScenarioSet.of_model(model, 128, seed=7, proposal="normal")
         plain, known = Plain(loans, model), f"{size // 1000}k"
-        exact, fallback = (Simulator(loans, model, choose_engine(loans, "exact", native)) for native in (True, False))
+        exact, fallback = (
+            Simulator(loans, model, choose_engine(loans, model, "exact", native)) for native in (True, False)
+        )
         exact.sums(scenarios.slice(0, 2))
         micro = {
             "exact": best(exact.sums, scenarios.slice(0, many)),
-            "fallback": best(fallback.sums, scenarios.slice(0, max(8, many // 4))),
+            "fallback": best(fallback.sums, scenarios.slice(0, many)),
             "plain": best(plain, scenarios.slice(0, few)),
         }
         part = scenarios.slice(0, few)

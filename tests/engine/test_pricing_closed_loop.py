@@ -38,6 +38,7 @@ def _loans() -> LoanArrays:
         rate=np.linspace(0.10, 0.20, n), original_term=np.full(n, 36), remaining_term=np.full(n, 36),
         age=np.zeros(n, dtype=np.int64), grade=np.full(n, "B"), score=np.full(n, 700.0),
         group=np.full(n, "all"),
+        sector=np.full(n, ""),
     )  # fmt: skip
 
 

@@ -11,12 +11,13 @@ import pytest
 from pooling.engine.deal import default_template
 from pooling.engine.flows import PoolFlows
 from pooling.engine.waterfall import DealFlows, compile_deal, execute
-from rating.engine.scale import bound_of
+from rating.engine.grades import Cap
+from rating.engine.scale import GRADES, bound_of
 from rating.engine.scenarios import ScenarioSet
 from rating.engine.simulation import simulate
-from rating.engine.sizing import size_tranches
+from rating.engine.sizing import confidence_of, reaches, size_tranches
 from rating.engine.tranches import rate_tranches
-from tests.engine.rating_pools import mixed_loans, model_of
+from tests.engine.rating_pools import equal_loans, mixed_loans, model_of
 
 COUPONS = {"A": 0.05, "B": 0.06, "C": 0.08}
 TARGETS = {"A": "AA", "B": "A", "C": "BBB"}
@@ -126,3 +127,75 @@ def test_bad_arguments_are_named(targets: dict[str, str], pool: int, message: st
     deal = _Deal(0.004)
     with pytest.raises(ValueError, match=message):
         size_tranches(deal.execute, targets, pool, SCENARIOS.weights)
+
+
+def test_a_cap_lowers_the_targets_above_it_and_says_so() -> None:
+    deal = _Deal(0.008)
+    cap = Cap("A+", "too short a history")
+    free = size_tranches(deal.execute, TARGETS, deal.pool, SCENARIOS.weights, deferrable=DEFERRABLE)
+    result = size_tranches(deal.execute, TARGETS, deal.pool, SCENARIOS.weights, deferrable=DEFERRABLE, cap=cap)
+    assert result.lowered == {"A": "class A aims at A+ instead of AA: too short a history"}
+    assert free.lowered == {}
+    assert not result.dropped
+    assert result.balances["A"] > free.balances["A"]  # the lower grade allows more
+    rated = {rating.name: rating for rating in result.ratings}
+    assert (rated["A"].grade, rated["A"].cap, result.confidence["A"].binding) == ("A+", cap, "history")
+    assert all(margin.reached for margin in result.confidence.values())
+
+
+def test_the_multiple_rule_binds_where_it_is_the_stricter_one() -> None:
+    # A rule written for the test: a class earns its target only up to a share of the pool that is far below the free
+    # answer, so that sizing has to stop there.
+    deal = _Deal(0.004)
+    free = size_tranches(deal.execute, TARGETS, deal.pool, SCENARIOS.weights, deferrable=DEFERRABLE)
+    share = free.balances["A"] / deal.pool - 0.15
+    asked = []
+
+    def multiples(balances: Mapping[str, int]) -> dict[str, str]:
+        asked.append(dict(balances))
+        return {"A": "AA" if balances["A"] <= share * deal.pool else "A+", "B": "AAA", "C": "AAA"}
+
+    result = size_tranches(
+        deal.execute, TARGETS, deal.pool, SCENARIOS.weights, deferrable=DEFERRABLE, multiples=multiples
+    )
+    assert len(asked) == result.executes
+    assert share * deal.pool - STEP < result.balances["A"] <= share * deal.pool
+    assert result.confidence["A"].binding == "multiple"
+    assert [rating.grade_by_multiple for rating in result.ratings] == ["AA", "AAA", "AAA"]
+
+
+def test_a_sized_class_tells_how_many_errors_it_lies_inside_its_target() -> None:
+    deal = _Deal(0.004)
+    result = size_tranches(deal.execute, TARGETS, deal.pool, SCENARIOS.weights, deferrable=DEFERRABLE)
+    for rating in result.ratings:
+        margin = result.confidence[rating.name]
+        assert (margin.target, margin.reached) == (TARGETS[rating.name], True)
+        assert margin.bound == bound_of(margin.target, rating.wal_years)
+        # Sizing holds two standard errors under both rules.
+        for room in (margin.loss_errors, margin.pd_errors):
+            assert room is None or room >= 2.0 - 1e-9
+        if rating.pd_se > 0:
+            assert margin.pd_errors == pytest.approx((margin.bound / 0.55 - rating.pd) / rating.pd_se)
+        better = GRADES[0]
+        assert confidence_of(rating, better).reached == reaches(rating, better)
+        worse = GRADES[GRADES.index(margin.target) + 1]
+        assert confidence_of(rating, worse).bound > margin.bound
+
+
+def test_a_pool_of_one_loan_carries_what_its_recovery_and_reserve_repay() -> None:
+    # Whatever the month of default, 7 % of the balance (severity 93 %) and the reserve of 1 % come: a class within that
+    # is safe, and nothing below it can be, since one loan defaults all at once.
+    deal = _Deal(0.004)
+    model = model_of(np.full((3, 1), 0.004), np.full((3, 1), 0.015), ("A", "B", "C"))
+    deal.flows = simulate(equal_loans(1, balance=1_000_000.0, remaining=36), model, SCENARIOS)
+    deal.pool = 100_000_000
+    result = size_tranches(deal.execute, TARGETS, deal.pool, SCENARIOS.weights, deferrable=DEFERRABLE)
+    assert 0.06 * deal.pool < result.balances["A"] <= 0.08 * deal.pool
+    assert (result.balances["B"], result.balances["C"]) == (0, 0)
+    assert list(result.dropped) == ["B", "C"]
+
+
+def test_weights_that_sum_to_nothing_are_refused() -> None:
+    deal = _Deal(0.004)
+    with pytest.raises(ValueError, match="weights: must be finite, >= 0 and not all zero"):
+        size_tranches(deal.execute, TARGETS, deal.pool, np.zeros(256), deferrable=DEFERRABLE)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from rating.engine.grades import Cap
 from rating.engine.scale import grade_of
-from rating.engine.tranches import class_losses, rate_tranches
+from rating.engine.tranches import class_details, class_losses, rate_tranches
 
 
 @dataclass(frozen=True)
@@ -162,3 +163,114 @@ def test_the_worst_survivors_count_only_where_few_scenarios_fail(failing: int) -
     survivors = weights[64 - failing - 3 : 64 - failing].sum() / weights.sum()
     expected = normal if failing >= 10 else max(normal, rating.pd + survivors)
     assert rating.pd_upper == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_worst_rule_stands_and_the_cap_is_above_them_all() -> None:
+    cash, weights, losses = _thin_tail(failing=0)
+    plain = rate_tranches(cash, weights, pool_losses=losses)[0]
+    assert (plain.grade_by_multiple, plain.cap) == (None, None)
+    for multiple, cap, grade in (
+        ("AAA", None, plain.grade),
+        ("BB", None, "BB"),
+        (None, Cap("A+", "short"), "A+"),
+        ("BB", Cap("A+", "short"), "BB"),
+        ("AAA", Cap("A+", "short"), "A+"),
+    ):
+        multiples = None if multiple is None else {"A": multiple}
+        rating = rate_tranches(cash, weights, pool_losses=losses, multiples=multiples, cap=cap)[0]
+        assert (rating.grade, rating.grade_by_multiple, rating.cap) == (grade, multiple, cap)
+        assert (rating.grade_by_loss, rating.grade_by_pd) == (plain.grade_by_loss, plain.grade_by_pd)
+
+
+def test_a_rule_without_simulation_error_makes_a_spanning_interval_agree() -> None:
+    # The simulation alone spans AAA and worse; CCC by the multiple, whatever the scenarios, is one grade.
+    cash, weights, losses = _thin_tail(failing=0)
+    assert not rate_tranches(cash, weights, pool_losses=losses)[0].converged
+    rating = rate_tranches(cash, weights, pool_losses=losses, multiples={"A": "CCC"})[0]
+    assert (rating.grade_low, rating.grade_high, rating.converged) == ("CCC", "CCC", True)
+
+
+def test_details_by_hand() -> None:
+    deal = replace(_two_paths(), interest_shortfall=np.array([[[0.0, 0.0], [0.0, 2.0]]]))
+    detail = class_details(deal, np.array([3.0, 1.0]))[0]
+    lost = 0.4 / 1.01**2
+    assert detail.loss_given_default is not None
+    assert detail.loss_given_default.value == pytest.approx(lost)
+    assert detail.loss_given_default.error == pytest.approx(0.0, abs=1e-15)  # one failing path: a ratio of itself
+    assert detail.wal_years.value == pytest.approx(1.5 / 12)
+    assert detail.wal_deviation == pytest.approx(0.0, abs=1e-15)
+    assert detail.interest_shortfall_probability.value == 0.25
+    assert detail.interest_shortfall.value == pytest.approx(0.02 / 4)
+    # Ratio estimator: sqrt((3 x 0.005)**2 + (1 x 0.015)**2) / 4 with the mean 0.005.
+    assert detail.interest_shortfall.error == pytest.approx(np.sqrt(2) * 0.015 / 4)
+    assert detail.intervals == {}
+
+
+def test_lives_spread_over_the_scenarios() -> None:
+    months = 24
+    principal = np.zeros((1, months, 4))
+    for path, month in enumerate((6, 12, 18, 24)):
+        principal[0, month - 1, path] = 100.0
+    deal = replace(
+        _two_paths(),
+        interest=np.zeros((1, months, 4)),
+        principal=principal,
+        interest_shortfall=np.zeros((1, months, 4)),
+        coupon=np.array([0.0]),
+        unpaid_principal=np.zeros((1, 4)),
+    )
+    detail = class_details(deal, np.ones(4))[0]
+    assert detail.wal_years.value == pytest.approx(1.25)
+    assert detail.wal_deviation == pytest.approx(np.std([0.5, 1.0, 1.5, 2.0]))
+    assert {p: found.value for p, found in detail.wal_quantiles.items()} == {0.05: 0.5, 0.5: 1.0, 0.95: 2.0}
+    assert detail.loss_given_default is None
+
+
+def test_model_intervals_have_no_width_without_parameters_and_follow_one_that_decides() -> None:
+    rng = np.random.default_rng(2)
+    level = rng.standard_normal(400)
+    unpaid = 20.0 + 4.0 * level  # exactly linear in the parameter, always a loss
+    deal = replace(
+        _two_paths(),
+        interest=np.zeros((1, 1, 400)),
+        principal=(100.0 - unpaid)[None, None],
+        interest_shortfall=np.zeros((1, 1, 400)),
+        coupon=np.array([0.0]),
+        unpaid_principal=unpaid[None],
+    )
+    still = class_details(deal, np.ones(400), parameters=((), np.empty((400, 0))))[0].intervals["expected_loss"]
+    assert still is not None
+    assert still.low == still.mean == still.high
+    moved = class_details(deal, np.ones(400), parameters=(("pd_level",), level[:, None]))[0].intervals
+    ordered = np.sort(unpaid) / 100
+    for key in ("expected_loss", "loss_given_default"):
+        found = moved[key]
+        assert found is not None
+        assert [found.low, found.high] == pytest.approx([ordered[9], ordered[389]])
+    certain = moved["pd"]
+    assert certain is not None
+    assert [certain.low, certain.high] == pytest.approx([1.0, 1.0])
+
+
+def test_weights_that_sum_to_nothing_and_a_single_scenario_are_refused() -> None:
+    with pytest.raises(ValueError, match="weights: must be finite, >= 0 and not all zero"):
+        rate_tranches(_two_paths(), np.zeros(2))
+    for weights in (np.array([1.0, 0.0]), np.array([0.0, 2.0])):
+        with pytest.raises(ValueError, match="weights: one scenario has no standard error and earns no grade"):
+            rate_tranches(_two_paths(), weights)
+
+
+def test_an_empty_class_beside_a_full_one_is_left_out_of_ratings_and_details() -> None:
+    one = _two_paths()
+    two = replace(
+        one,
+        names=("A", "B"),
+        interest=np.concatenate([one.interest, np.zeros((1, 2, 2))]),
+        principal=np.concatenate([one.principal, np.zeros((1, 2, 2))]),
+        interest_shortfall=np.zeros((2, 2, 2)),
+        initial_balance=np.array([100.0, 0.0]),
+        coupon=np.array([0.12, 0.2]),
+        unpaid_principal=np.concatenate([one.unpaid_principal, np.zeros((1, 2))]),
+    )
+    assert rate_tranches(two, np.ones(2)) == rate_tranches(one, np.ones(2))
+    assert [detail.name for detail in class_details(two, np.ones(2))] == ["A"]

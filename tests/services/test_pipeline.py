@@ -145,5 +145,6 @@ def test_the_engine_sees_loans_in_the_precision_of_the_register(cast: Cast, tmp_
         grade=np.array([loan.grade for loan in register]),
         score=np.full(len(register), np.nan),
         group=np.full(len(register), "pool"),
+        sector=np.full(len(register), ""),
     )
     assert digest(loans_to_bytes(rebuilt)) == pool.loans_digest

@@ -18,7 +18,7 @@ from pooling.services import deal_create, pool_create, tape_import, tape_upload
 from pooling.tapes.generator import write_generated_tape
 from rating import services
 from rating.models import RatingRun
-from rating.runs import flows_size, loans_of
+from rating.runs import flows_size, loans_of, scenarios_of, simulator_of
 from rating.services import rating_request
 from runs import leases
 from runs.models import ChunkState, Run, RunStatus
@@ -117,7 +117,8 @@ def test_a_machine_without_the_loans_leaves_a_simulation_to_others(user, deal, c
     path = artefact_path(deal.pool.loans_path)
     kept = path.read_bytes()
     path.unlink()
-    loans_of.cache_clear()
+    for cache in (loans_of, simulator_of, scenarios_of):
+        cache.cache_clear()
     try:
         with pytest.raises(NotHere):
             loans_of(deal.pool.loans_path, deal.pool.loans_digest)
