@@ -188,17 +188,17 @@ def _latent_hazards(count, clock, loan, marks, score, own, mixing, level, tables
     for c in range(count):
         # The table's row is the exponent and the first four bits of the fraction; the rest is the place within it.
         word = bits[c]
-        row = (word >> np.int64(48)) - np.int64(FIRST_ROW)
+        row = np.uint64((word >> np.int64(48)) - np.int64(FIRST_ROW))
         u = np.float64(word & np.int64(0xFFFFFFFFFFFF)) * 2.0**-48
         normal = ((probit[row, 3] * u + probit[row, 2]) * u + probit[row, 1]) * u + probit[row, 0]
-        clock[c] = (score[marks[loan[c], SECTOR]] + own * normal) / mixing
+        clock[c] = (score[np.uint64(marks[np.uint64(loan[c]), SECTOR])] + own * normal) / mixing
     if tables.stretched:
         for c in range(count):
             clock[c] = math.asinh(clock[c])
     for c in range(count):
         at = min(max((clock[c] - low) * inverse, 0.0), top)
-        j = int(at)
-        u = at - j
+        j = np.uint64(at)
+        u = at - np.float64(j)
         clock[c] = (((hazard[j, 3] * u + hazard[j, 2]) * u + hazard[j, 1]) * u + hazard[j, 0]) / level
 
 
@@ -209,15 +209,15 @@ def _default_months(count, work, marks, curves, guides, rows_per_curve):  # type
     guides: (rows, GUIDES + 1) first month whose cumulative hazard reaches each even share of the row's last.
     """
     loan, clock, uniform, month = work.loan, work.clock, work.uniform, work.month
-    kept, last_column = 0, curves.shape[1] - 1
+    kept, last_column = 0, np.uint64(curves.shape[1] - 1)
     for c in range(count):
-        i, value = loan[c], clock[c]
-        row = marks[i, CURVE] * rows_per_curve + (marks[i, SECTOR] if rows_per_curve > 1 else 0)
-        if value > curves[row, marks[i, REMAINING]]:
+        i, value = np.uint64(loan[c]), clock[c]
+        row = np.uint64(marks[i, CURVE] * rows_per_curve + (marks[i, SECTOR] if rows_per_curve > 1 else 0))
+        if value > curves[row, np.uint64(marks[i, REMAINING])]:
             continue
-        t = guides[row, int(value / curves[row, last_column] * GUIDES)]
+        t = np.uint64(guides[row, np.uint64(value / curves[row, last_column] * GUIDES)])
         while curves[row, t] < value:
-            t += 1
+            t += np.uint64(1)
         loan[kept], uniform[kept], month[kept] = i, uniform[c], t
         kept += 1
     return kept
@@ -226,7 +226,7 @@ def _default_months(count, work, marks, curves, guides, rows_per_curve):  # type
 @njit(nogil=True, cache=True, error_model="numpy")
 def _guide(curves):  # type: ignore[no-untyped-def]
     """(rows, GUIDES + 1): see _default_months; a little too early is right, too late is not."""
-    out = np.ones((curves.shape[0], GUIDES + 2), np.int64)
+    out = np.ones((curves.shape[0], GUIDES + 2), np.int16)
     last = curves.shape[1] - 1
     for row in range(curves.shape[0]):
         t = 1
@@ -245,10 +245,12 @@ def _cash(count, loans, work, alive, severity, noise, probit, out):  # type: ign
     loan, uniform, month = work.loan, work.uniform, work.month
     used, touched, rated = work.used, work.touched, work.rates
     held, own, own_used, own_sum = work.held, work.own, work.own_used, work.own_sum
+    one = np.uint64(1)
     for c in range(count):
-        i = loan[c]
-        kind = marks[i, PROFILE]
-        place, r = profiles[kind, 0], profiles[kind, 1]
+        # Unsigned places: Numba then need not look for a negative one.
+        i = np.uint64(loan[c])
+        kind = np.uint64(marks[i, PROFILE])
+        place, r = np.uint64(profiles[kind, 0]), np.uint64(profiles[kind, 1])
         balance, slope = amounts[i, 0], amounts[i, 1]
         if held[kind, 0] == 0.0:
             touched[used[0]] = kind
@@ -261,23 +263,23 @@ def _cash(count, loans, work, alive, severity, noise, probit, out):  # type: ign
             rated[used[1]] = r
             used[1] += 1
             own[r] = 0.0
-        paid = month[c] - 1
+        paid = np.uint64(month[c]) - one
         survived = alive[place, paid]
         if uniform[c] < survived:
             owed = balance - slope * growth[r, paid]
             out[paid, DEFAULT] += owed
             out[paid, COUPON] += owed * rates[r]
             out[paid, MISSED] += 1.0
-            lost = severity[marks[i, BAND]]
+            lost = severity[np.uint64(marks[i, BAND])]
             if noise > 0.0:
                 # What is left of the draw, given that the loan survived, is uniform again.
                 part = min(max(uniform[c] / survived, 2.0**-53), 1.0 - 2.0**-53)
                 lost = 0.5 * math.erfc(-(lost + noise * _normal(probit, -math.log1p(-part))) / math.sqrt(2.0))
             out[paid, RECOVERED] += owed * (1.0 - lost)
         else:
-            paid = _first_at_most(alive, place, uniform[c], paid)
-            out[paid - 1, PREPAYMENT] += balance - slope * growth[r, paid]
-            out[paid - 1, LEFT] += 1.0
+            paid = _first_at_most(alive, place, uniform[c], np.int64(paid))
+            out[paid - one, PREPAYMENT] += balance - slope * growth[r, paid]
+            out[paid - one, LEFT] += 1.0
         own[r, paid] += slope
         own_sum[paid, 0] += balance
         own_sum[paid, 1] += balance * rates[r]
@@ -298,14 +300,13 @@ def _normal(table, clock):  # type: ignore[no-untyped-def]
 @njit(inline="always")
 def _first_at_most(alive, place, uniform, last):  # type: ignore[no-untyped-def]
     """Smallest t in 1..last whose survival is no longer above the uniform; the caller knows that last's is not."""
-    low, high = 1, last
-    while low < high:
-        middle = (low + high) >> 1
-        if alive[place, middle] <= uniform:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    # Without branches, which the processor could only guess.
+    low, length = np.uint64(1), last
+    while length > 1:
+        half = length >> 1
+        low += np.uint64(half * (alive[place, low + np.uint64(half - 1)] > uniform))
+        length -= half
+    return low + np.uint64(alive[place, low] > uniform)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
