@@ -71,7 +71,8 @@ def _tranche(row: Mapping[str, Any], price: Mapping[str, Any] | None) -> Report:
     """wal_years, price, yield and spread are the base case's; rating_wal_years is the scenario mean of the rating."""
     rated = (
         "name attach detach coupon rating rating_interval converged pd pd_se pd_upper expected_loss expected_loss_se"
-        " break_even_multiple target"
+        " break_even_multiple target lowered cap grade_by_loss grade_by_pd grade_by_multiple lgd lgd_se wal_sd"
+        " interval break_even scenario_default_rate cushion interest_shortfall_probability confidence"
     ).split()
     priced = "wal_years price yield spread_bp modified_duration".split()
     return (

@@ -34,6 +34,16 @@ def render(report: Report) -> str:
         ),
         *_notes(report),
         "",
+        *_table(
+            "CLASS  BY EL   BY PD   BY MULTIPLE  EL, MODEL 95 %        LGD      WAL SD y  BREAK-EVEN CDR  DEFAULTS  "
+            "LOSS   NEEDED   CUSHION",
+            [_grade_line(row) for row in report["tranches"] if row["rating"] is not None],
+        ),
+        "  Three rules on one scale, the worst stands. Model: what the uncertainty of level, correlation and severity"
+        " moves.",
+        "  Break-even: flat CDR, default rate and multiple of base-case loss that first hurt the class; needed: the"
+        " default rate at the grade's probability.",
+        "",
     ]
     if report["sources_and_uses"]:
         for side in ("sources", "uses"):
@@ -71,6 +81,7 @@ def _notes(report: Report) -> list[str]:
     if not structure["converged"]:
         lines.append(f"STRUCTURE   not converged: {structure['reason']}")
     lines += [f"DROPPED     {sentence}" for sentence in structure["dropped"].values()]
+    lines += [f"LOWERED     {row['lowered']}" for row in report["tranches"] if row["lowered"]]
     loose = [row["name"] for row in report["tranches"] if row["converged"] is False]
     if loose:
         lines.append(f"              the interval of {', '.join(loose)} spans grades: more scenarios narrow it")
@@ -81,10 +92,33 @@ def _table(heading: str, rows: Sequence[str]) -> list[str]:
     return [heading, "─" * len(heading), *rows]
 
 
-def _class_line(row: Mapping[str, Any]) -> str:
-    def cell(value: Any, form: str, width: int) -> str:
-        return f"{'—' if value is None else format(value, form):<{width}}"
+def cell(value: Any, form: str, width: int) -> str:
+    """A value in its column, a dash for nothing."""
+    return f"{'—' if value is None else format(value, form):<{width}}"
 
+
+def _grade_line(row: Mapping[str, Any]) -> str:
+    model, even = (row["interval"] or {}).get("expected_loss"), row["break_even"] or {}
+    needed = row["scenario_default_rate"]
+    return "".join(
+        [
+            cell(row["name"], "", 7),
+            cell(row["grade_by_loss"], "", 8),
+            cell(row["grade_by_pd"], "", 8),
+            cell(row["grade_by_multiple"], "", 13),
+            cell(model and f"{model['low']:.2e} to {model['high']:.2e}", "", 22),
+            cell(row["lgd"], ".2%", 9),
+            cell(row["wal_sd"], ".2f", 10),
+            cell(even.get("cdr"), ".2%", 16),
+            cell(even.get("scaled_default_rate"), ".2%", 10),
+            cell(even.get("multiple"), ".2f", 7),
+            cell(needed and needed["value"], ".2%", 9),
+            cell(row["cushion"], ".2%", 7),
+        ]
+    ).rstrip()
+
+
+def _class_line(row: Mapping[str, Any]) -> str:
     interval = None if row["rating_interval"] is None else "–".join(row["rating_interval"])
     return "".join(
         [
