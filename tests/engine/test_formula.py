@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pooling.engine.formula import FormulaError, Kind, parse_formula
@@ -318,7 +318,8 @@ def test_canonical_text_is_a_fixed_point_with_the_same_value(tree: Tree) -> None
     assert np.array_equal(np.asarray(a, dtype=float), np.asarray(b, dtype=float), equal_nan=True)
 
 
-@settings(max_examples=50, deadline=None)
+# How many trees are too deep is no defect of the formulas.
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(tree=TRUTH.filter(lambda tree: depth(tree) <= 10))
 def test_not_is_an_involution_and_branches_partition(tree: Tree) -> None:
     text = written(tree)

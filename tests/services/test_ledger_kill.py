@@ -30,7 +30,8 @@ def killed_stream(kind: str, environment: dict[str, str], keys: int):
     done = subprocess.run(
         command, cwd=ROOT, env=settings | environment, capture_output=True, text=True, timeout=120, check=False
     )
-    assert done.returncode == 0, f"seed {SEED}: {done.stderr}"
+    # The mutant's last child may also stumble over what its killed ones left half done.
+    assert kind == "mutant" or done.returncode == 0, f"seed {SEED}: {done.stderr}"
     return scene
 
 
