@@ -11,6 +11,7 @@ from accounts.errors import ApplicationError
 from pooling.engine.deal import DealSpec
 from pooling.engine.packing import digest, flows_from_bytes
 from pooling.services import deal_version_create
+from pricing.controls import controls
 from pricing.engine.curve import MarketSnapshot
 from pricing.market import default_snapshot
 from pricing.reports import manifest, price_result, rating_result
@@ -19,7 +20,7 @@ from pricing.structuring import structure_deal
 from rating.engine.losses import LossDistribution
 from rating.engine.simulation import PROPOSAL
 from rating.models import RatingRun
-from rating.runs import STRUCTURING, engine_name, model_of, scenarios_of
+from rating.runs import STRUCTURING, engine_name, loans_of, model_of, scenarios_of
 from rating.services import rating_report_create
 from runs.models import Run
 from runs.registry import register
@@ -46,7 +47,7 @@ def structuring_result(rating_run: RatingRun, simulated: bytes, snapshot: Market
     scenarios = scenarios_of(
         pool.loans_path, pool.loans_digest, rating_run.credit_model_id, rating_run.scenarios, rating_run.seed
     )
-    template = DealSpec.from_json(rating_run.template.spec)
+    template, model = DealSpec.from_json(rating_run.template.spec), model_of(rating_run.credit_model_id)
     try:
         structure = structure_deal(
             template=template,
@@ -54,7 +55,7 @@ def structuring_result(rating_run: RatingRun, simulated: bytes, snapshot: Market
             scenarios=scenarios,
             snapshot=snapshot,
             pool_balance=pool.balance,
-            model=model_of(rating_run.credit_model_id),
+            model=model,
         )
     except ValueError as error:
         raise ApplicationError(f"The deal cannot be solved: {error}.", code="deal_unsolvable", field="spec") from error
@@ -71,7 +72,8 @@ def structuring_result(rating_run: RatingRun, simulated: bytes, snapshot: Market
     }
     return {
         "spec": structure.spec.to_json(),
-        "rating": rating_result(structure, scenarios, pool.balance, engine),
+        "rating": rating_result(structure, scenarios, pool.balance, engine)
+        | controls(structure, scenarios, loans_of(pool.loans_path, pool.loans_digest), model),
         "pricing": price_result(structure, scenarios, snapshot),
         "manifest": manifest(structure=structure, template=template, snapshot=snapshot, simulation=made_by),
         "snapshot": snapshot.to_json(),

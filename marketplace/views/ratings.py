@@ -50,6 +50,9 @@ def rating(request: PageRequest, pk: UUID) -> HttpResponse:
         "rating": result,
         "classes": class_rows(result, found.price_report.result),
         "quantiles": [(float(p), loss) for p, loss in sorted(result["simulation"]["loss_quantiles"].items())],
+        "control_quantiles": sorted(
+            (float(p), pair) for p, pair in ((result.get("control") or {}).get("quantiles") or {}).items()
+        ),
         "shortfalls": sorted(
             (float(p), value) for p, value in result["simulation"].get("expected_shortfall", {}).items()
         ),

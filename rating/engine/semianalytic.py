@@ -25,7 +25,7 @@ IntArray = NDArray[np.int64]
 REACH = 9.0  # the normal density beyond is below 1e-18
 MARKET_NODES, SECTOR_NODES = 1_600, 240
 NODE_BLOCK = 128
-CONTROL_NODES = 400
+CONTROL_NODES, MANY_KINDS = 400, 64
 
 
 @dataclass(frozen=True)
@@ -196,9 +196,10 @@ def lifetime_control(
     Given market G and level m a loan defaults in month t, not having prepaid, with probability p_t =
     alive(t - 1) (F_t - F_(t - 1)), F_t = P(X <= q(1 - exp(-m H(t))) | G). The pool's conditional mean share is
     sum b(t - 1) p_t over loans, its conditional variance that of independent loans; the conditional distribution is
-    taken as normal (central limit), the mixture over 400 x 15 nodes is exact. Regions, uncertain correlation and the
-    link of prepayment to the market stay at their medians or means. Raises ValueError under a Student-t copula or an
-    AR(1) market, which it does not follow.
+    taken as normal (central limit), the mixture over the nodes is exact. Speeds are averaged over their own shock and
+    follow the market. All of rho lies on the market and stays at its median: regions and uncertain correlation move
+    the quantiles, not the mean. Raises ValueError under a Student-t copula or an AR(1) market, which it does not
+    follow.
     """
     if model.copula != "gaussian" or model.factor_persistence < 1.0:
         raise ValueError("model: the control follows the Gaussian copula and a market that lasts")
@@ -214,8 +215,8 @@ def lifetime_control(
     first, second = np.zeros((kinds.shape[1], months)), np.zeros((kinds.shape[1], months))
     np.add.at(first, kind.ravel(), owed)
     np.add.at(second, kind.ravel(), owed**2)
-    alive = np.exp(-speed[kinds[1], :-1])
-    x, w = normal_nodes(CONTROL_NODES)
+    x, w = normal_nodes(CONTROL_NODES if kinds.shape[1] <= MANY_KINDS else CONTROL_NODES // 3)
+    alive = _survival(model, speed[:, :-1], x)[:, kinds[1]]
     z, v = normal_nodes(15) if model.pd_level_sigma > 0 else (np.zeros(1), np.ones(1))
     means, variances, weights = [], [], []
     for level, share in zip(z, v, strict=True):
@@ -231,8 +232,19 @@ def lifetime_control(
     spread = np.sqrt(np.maximum(np.concatenate(variances), 0.0))
     total = float(loans.balance.sum())
     quantiles = {p: _mixture_quantile(mean, spread, weight, p) / total for p in probabilities}
-    text = "normal conditional distribution; regions and uncertain correlation at their medians"
+    text = "normal conditional distribution, all correlation on the market and at its median"
     return LifetimeControl(float(mean @ weight) / total, quantiles, text)
+
+
+def _survival(model: CreditModel, speed: FloatArray, market: FloatArray) -> FloatArray:
+    """(nodes, speeds, months) probability of not having prepaid given the market, over the shock of the speed."""
+    z, v = normal_nodes(25) if model.prepayment_sigma > 0 else (np.zeros(1), np.ones(1))
+    link, spread = model.prepayment_link, model.prepayment_sigma
+    base = np.exp(link * market - 0.5 * link**2)[:, None, None]
+    alive = np.zeros((len(market), *speed.shape))
+    for shock, share in zip(z, v, strict=True):
+        alive += share * np.exp(-base * np.exp(spread * shock - 0.5 * spread**2) * speed)
+    return alive
 
 
 def _mixture_quantile(mean: FloatArray, spread: FloatArray, weight: FloatArray, probability: float) -> float:

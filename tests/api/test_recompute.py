@@ -18,6 +18,7 @@ from pooling.engine.deal import DealSpec
 from pooling.engine.loans import LoanArrays
 from pooling.engine.packing import digest, flows_to_bytes, loans_to_bytes
 from pooling.tapes.regions import REGION_OF_STATE
+from pricing.controls import controls
 from pricing.engine.curve import MarketSnapshot
 from pricing.reports import price_result, rating_result
 from pricing.structuring import Structure, structure_deal
@@ -136,7 +137,8 @@ def test_disclosed_fields_give_the_published_ratings_and_prices_exactly(
     check_ratings(structure, report["tranches"])
     check_prices(structure, prices["tranches"])
     pool_balance = int(listing["deal"]["pool"]["balance"]["minorUnits"])
-    whole = json.loads(json.dumps(rating_result(structure, scenarios, pool_balance, choose_engine(loans, model).words)))
+    rated = rating_result(structure, scenarios, pool_balance, choose_engine(loans, model).words)
+    whole = json.loads(json.dumps(rated | controls(structure, scenarios, loans, model)))
     assert json_digest(whole) == manifest["rating_result_digest"]
     whole = json.loads(json.dumps(price_result(structure, scenarios, snapshot)))
     assert json_digest(whole) == manifest["price_result_digest"]

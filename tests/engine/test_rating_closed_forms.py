@@ -139,7 +139,7 @@ def test_the_control_agrees_with_the_simulation() -> None:
     loans = replace(mixed_loans(400, seed=5), sector=np.full(400, ""))
     model = model_of(
         np.full((3, 36), 0.006) * np.array([[0.5], [1.0], [2.0]]), np.full((3, 36), 0.02), ("A", "B", "C"),
-        asset_correlation=0.15, pd_level_sigma=0.3,
+        asset_correlation=0.15, pd_level_sigma=0.3, prepayment_sigma=0.5, prepayment_link=0.4,
     )  # fmt: skip
     control = lifetime_control(loans, model)
     scenarios = ScenarioSet.of_model(model, 4_096, seed=2)
