@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from marketplace.views import cashflows, deal, investor, market, operator, originator, ratings
+from marketplace.views import (
+    cashflows,
+    cohorts,
+    deal,
+    investor,
+    market,
+    models,
+    operator,
+    originator,
+    rating_report,
+    ratings,
+)
 
 urlpatterns = [
     path("", market.market, name="market"),
@@ -19,8 +30,20 @@ urlpatterns = [
         path(f"listings/<uuid:pk>/{move}/", operator.listing_move, {"move": move}, name=f"listing-{move}")
         for move in operator.MOVES
     ),
+    path("static-pools/", cohorts.static_pools, name="static-pools"),
+    path("static-pools.csv", cohorts.static_pools_csv, name="static-pools-csv"),
     path("ratings/", ratings.ratings, name="ratings"),
     path("ratings/<uuid:pk>/", ratings.rating, name="rating"),
+    path("ratings/<uuid:pk>/report/", rating_report.report, name="rating-report"),
+    path("ratings/<uuid:pk>/report.pdf", rating_report.report_pdf, name="rating-report-pdf"),
+    path("models/", models.models, name="models"),
+    path("models/compare/", models.model_compare, name="model-compare"),
+    path("models/compare.csv", models.model_compare_csv, name="model-compare-csv"),
+    path("models/<str:digest>/", models.model, name="model"),
+    path("models/<str:digest>/model.json", models.model_json, name="model-json"),
+    path("models/<str:digest>/hazards.csv", models.model_hazards, name="model-hazards"),
+    path("listings/<uuid:pk>/loans/<path:loan_id>/pd/", models.loan_pd, name="loan-pd"),
+    path("listings/<uuid:pk>/loans/<path:loan_id>/pd.csv", models.loan_pd_csv, name="loan-pd-csv"),
     path("deals/", originator.deals, name="deals"),
     path("deals/<uuid:pk>/", originator.deal, name="deal"),
     path("deals/<uuid:pk>/list/", originator.list_deal, name="list-deal"),

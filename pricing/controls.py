@@ -67,7 +67,8 @@ def _capital(structure: Structure, loans: LoanArrays, model: CreditModel) -> Jso
     year = -np.expm1(-curve[row, np.minimum(12, loans.remaining_term)])
     pd, weight = np.unique(np.round(year, 6), return_inverse=True)
     share = np.bincount(weight, loans.balance) / loans.balance.sum()
-    kirb = sum(float(s) * retail_capital(float(p), model.severity_mean) for p, s in zip(pd, share, strict=True))
+    each = [float(s) * retail_capital(float(p), model.severity_mean) for p, s in zip(pd, share, strict=True)]
+    kirb = float(sum(each))
     grades = {rating.name: rating.grade for rating in structure.ratings}
     classes, above = [], 0.0
     for number, tranche in enumerate(structure.spec.tranches):

@@ -71,7 +71,9 @@ def test_senior_and_mezzanine_take_the_same_p() -> None:
         CapitalClass("B", 0.20, 0.30, "A", False),
         CapitalClass("C", 0.0, 0.20, "CCC", False),
     )
-    given = {"ksa": 0.06, "delinquent": 0.02, "kirb": 0.05, "lgd": 0.9, "loans": 1_000.0, "legal_years": 6.0}
+    given: dict[str, Any] = {
+        "ksa": 0.06, "delinquent": 0.02, "kirb": 0.05, "lgd": 0.9, "loans": 1_000.0, "legal_years": 6.0,
+    }  # fmt: skip
     found = capital_of_classes(classes, **given)
     ka = delinquency_capital(0.06, 0.02)
     assert found[1].sec_sa == ssfa_risk_weight(ka, 0.20, 0.30, 1.0)

@@ -13,6 +13,7 @@ from accounts.models import Role, User
 from accounts.services import organisation_create, user_create
 from marketplace.cast import Cast
 from marketplace.models import Auction, Bid
+from pooling.models import Loan
 from rating.models import RatingRun
 from tests.web.conftest import PASSWORD, deal_made
 
@@ -34,6 +35,18 @@ PAGES: dict[str, tuple[str, set[str]]] = {
     "cashflows-xlsx": ("listing", EVERYBODY),
     "explain": ("listing", EVERYBODY),
     "rating": ("listing", EVERYBODY),
+    "rating-report": ("listing", EVERYBODY),
+    "rating-report-pdf": ("listing", EVERYBODY),
+    "models": ("", EVERYBODY),
+    "model-compare": ("", EVERYBODY),
+    "model-compare-csv": ("", set()),  # asks for two assumption sets
+    "model": ("model", EVERYBODY),
+    "model-json": ("model", EVERYBODY),
+    "model-hazards": ("model", EVERYBODY),
+    "loan-pd": ("loan", EVERYBODY),
+    "loan-pd-csv": ("loan", EVERYBODY),
+    "static-pools": ("", EVERYBODY),
+    "static-pools-csv": ("", EVERYBODY),
     "deal-version": ("version", EVERYBODY),
     "tapes": ("", ORIGINATOR),
     "tape-upload": ("", ORIGINATOR),
@@ -91,7 +104,10 @@ def test_every_address_by_every_role(cast: Cast, tape: Path) -> None:
     ids = {
         "listing": listing.pk, "version": listing.deal_version_id, "tape": deal.pool.tape_id, "pool": deal.pool_id,
         "deal": deal.pk, "run": RatingRun.objects.get(deal=deal).pk, "auction": auction.pk, "bid": bid.pk,
+        "model": RatingRun.objects.get(deal=deal).credit_model_id,
     }  # fmt: skip
+    loan = Loan.objects.filter(pool=deal.pool_id).order_by("loan_id").first()
+    assert loan is not None
     for other in (Role.ORIGINATOR, Role.INVESTOR):
         organisation = organisation_create(name=f"Other {other}", role=other)
         user_create(username=f"other-{other}", password=PASSWORD, organisation=organisation)
@@ -103,7 +119,8 @@ def test_every_address_by_every_role(cast: Cast, tape: Path) -> None:
     clients = {role: client_of(username) for role, username in own.items()}
     strangers = {name: client_of(name) for name in ("other-originator", "other-investor", "nobody")}
     for name, (kind, allowed) in PAGES.items():
-        path = reverse(name, args=[ids[kind]] if kind else [])
+        arguments = [listing.pk, loan.loan_id] if kind == "loan" else [ids[kind]] if kind else []
+        path = reverse(name, args=arguments)
         anonymous = Client().get(path)
         if (anonymous.status_code, anonymous.headers.get("Location", "")) != (302, f"/login/?next={path}"):
             wrong.append((name, "anonymous", anonymous.status_code))
@@ -113,12 +130,13 @@ def test_every_address_by_every_role(cast: Cast, tape: Path) -> None:
             if answer.status_code != expected:
                 wrong.append((name, role, answer.status_code))
         # an originator sees nothing of another's deal, an investor nothing of another's bid; unknown ids read alike
-        if (kind and allowed <= ORIGINATOR | OPERATOR) or kind == "listing":
+        if (kind and allowed <= ORIGINATOR | OPERATOR) or kind in ("listing", "loan"):
             if strangers["other-originator"].get(path).status_code != 404:
                 wrong.append((name, "other-originator", 200))
         if kind == "bid" and strangers["other-investor"].get(path).status_code != 404:
             wrong.append((name, "other-investor", 200))
-        if kind and clients["operator"].get(reverse(name, args=[uuid4()])).status_code != 404:
+        unknown = [uuid4(), *arguments[1:]]
+        if kind and clients["operator"].get(reverse(name, args=unknown)).status_code != 404:
             wrong.append((name, "unknown id", 200))
     assert not wrong
     # and who belongs to no organisation sees an empty market
