@@ -80,9 +80,9 @@ def _capital(structure: Structure, loans: LoanArrays, model: CreditModel) -> Jso
         low = min(high - 1e-9, 1.0 - above + reserve)
         classes.append(CapitalClass(tranche.name, low, high, grades[tranche.name], number == 0))
     years = structure.base.months / 12
-    number = effective_number(loans)
     rows = capital_of_classes(
-        classes, ksa=STANDARDISED_RETAIL, delinquent=0.0, kirb=kirb, lgd=model.severity_mean, loans=number,
+        classes, ksa=STANDARDISED_RETAIL, delinquent=0.0, kirb=kirb, lgd=model.severity_mean,
+        loans=effective_number(loans),
         legal_years=years,
     )  # fmt: skip
     return {

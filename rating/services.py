@@ -85,8 +85,13 @@ def rating_request(
     scenarios: int = 2048,
     seed: int = 7,
     credit_model: CreditModelVersion | None = None,
+    chunk: int | None = None,
 ) -> RatingRun:
-    """Start the simulation of a deal's pool; structuring and pricing follow it. Progress: rating.selectors."""
+    """Start the simulation of a deal's pool; structuring and pricing follow it. Progress: rating.selectors.
+
+    chunk: scenarios of one chunk, None for SCENARIOS_PER_CHUNK. The flows do not depend on it, so neither does the
+    answer to a key that was used before.
+    """
     organisation = originator_of(user)
     own(deal, organisation, "deal")
     low, high = SCENARIO_LIMITS
@@ -96,6 +101,9 @@ def rating_request(
         )
     if not 0 <= seed < 2**63:
         raise ApplicationError(f"seed is {seed}; take a whole number from 0 to 2^63 - 1.", field="seed")
+    chunk = min(SCENARIOS_PER_CHUNK if chunk is None else chunk, scenarios)
+    if chunk < 1:
+        raise ApplicationError(f"chunk is {chunk}; a chunk has at least one scenario.", field="chunk")
     template = deal.versions.get(number=1)
     with transaction.atomic():
         model = credit_model or credit_model_store(model=documented_model())
@@ -108,7 +116,6 @@ def rating_request(
         )
         if not claimed.fresh:
             return RatingRun.objects.get(pk=claimed.subject_id)
-        chunk = min(SCENARIOS_PER_CHUNK, scenarios)
         simulation = run_create(
             kind=SIMULATION,
             organisation=organisation,

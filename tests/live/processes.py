@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -77,6 +77,21 @@ class Processes:
         """Wait until so many chunks are done and another one is held: the moment to do harm."""
         self.until(lambda: done(run) >= chunks and held(run), f"{chunks} chunks done and the next one held")
 
+    def caught(self, run: Run, candidates: Callable[[], Collection[int]]) -> int:
+        """Wait until one of the processes has stored a part of the run and holds another chunk; the id of that one.
+
+        candidates: the ids of the processes as they stand, since a pool replaces its own.
+        """
+        found: set[int] = set()
+
+        def seen() -> bool:
+            found.update(owners(run, ChunkState.LEASED) & owners(run, ChunkState.DONE) & set(candidates()))
+            return bool(found) or finished(run)
+
+        self.until(seen, "a worker with a chunk in its hands")
+        assert found, "the run was over before the last fault: give it smaller chunks"
+        return min(found)
+
 
 def children(parent: int) -> list[int]:
     """The ids of the child processes of `parent`, from Linux' /proc."""
@@ -93,6 +108,12 @@ def children(parent: int) -> list[int]:
 def held(run: Run) -> int:
     """How many chunks somebody holds, dead or alive."""
     return Chunk.objects.filter(run=run, state=ChunkState.LEASED).count()
+
+
+def owners(run: Run, state: str) -> set[int]:
+    """The ids of the processes whose names stand on chunks in `state`; see runs.leases.owner_name."""
+    names = Chunk.objects.filter(run=run, state=state).exclude(owner="").values_list("owner", flat=True)
+    return {int(name.split(":")[1]) for name in names.distinct()}
 
 
 def done(run: Run) -> int:

@@ -1,57 +1,90 @@
-"""A real rating on Celery, Redis and PostgreSQL: the worker killed in mid-simulation; the same bytes, one report."""
+"""A real rating on Celery, Redis and PostgreSQL, and everything dies in turn: the same bytes, one report.
+
+Ten `kill -9` of workers (whole ones and children of their pools), the broker wiped, the database stopped without a
+goodbye in mid-simulation.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
+import redis
+from django.db import Error as DatabaseProblem
+from django.db import connection
 
-from rating.models import RatingReport
-from runs.models import RunStatus
-from runs.selectors import run_result
-from runs.services import run_until_done
-from tests.live.processes import Processes, done, finished, rework
-from tests.live.test_worker_kill import CONCURRENCY, SWEEPER, WORKER, broker
-from tests.services.test_runs_kill_rating import rate, structured
+from tests.live.processes import Processes, children
+from tests.live.test_worker_kill import SWEEPER, WORKER, broker
+from tests.services.test_runs_kill_rating import CHUNK, CHUNK_UNDISTURBED, computed_here, rate, structured
+from tests.services.test_runs_kill_rating import the_same_bytes_once as compared
 
 __all__ = ["broker", "rate"]  # fixtures
 
-KILLS = 2
+KILLS = ["child", "worker", "child", "worker", "child", "child", "worker", "child", "child", "child"]
+FAULTS = [*KILLS[:4], "wipe", *KILLS[4:7], "stop", *KILLS[7:]]
 
 
 @pytest.fixture
-def processes(process_environment: dict[str, str], broker: object, tmp_path: Path) -> Iterator[Processes]:
+def processes(process_environment: dict[str, str], broker: redis.Redis, tmp_path: Path) -> Iterator[Processes]:
     own = Processes(process_environment | {"GLASSPOOL_LEASE_SECONDS": "2"}, tmp_path)
     yield own
     own.end_all()
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_rating_on_celery_whose_workers_are_killed_is_the_undisturbed_rating(rate, processes):
-    # given the rating computed in this process
-    undisturbed = rate("undisturbed")
-    assert run_until_done(undisturbed.simulation_id).status == RunStatus.DONE
-    undisturbed.refresh_from_db()
-    assert run_until_done(undisturbed.structuring_id).status == RunStatus.DONE
+def answers() -> bool:
+    """Whether the database can be reached; a new connection where the old one is dead."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseProblem:
+        connection.close()
+        return False
+    return True
 
-    # when Celery workers compute it again and are killed in mid-simulation
-    disturbed = rate("disturbed")
+
+def stop_database(processes: Processes, data: Path) -> None:
+    """PostgreSQL's immediate shutdown: backends end without a goodbye, recovery comes at the next start.
+
+    The launcher starts it again.
+    """
+    pid = int((data / "postmaster.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGQUIT)
+    processes.until(lambda: not answers(), "the end of the database")
+    processes.until(answers, "the database's return")
+    assert int((data / "postmaster.pid").read_text().split()[0]) != pid
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rating_survives_its_workers_its_broker_and_its_database(settings, rate, processes, broker):
+    data = os.environ.get("GLASSPOOL_LAUNCHED_POSTGRES")
+    if not data:
+        pytest.skip("needs a PostgreSQL that may be stopped: python -m tests.live.launcher without DATABASE_URL")
+    undisturbed = computed_here(rate("undisturbed", CHUNK_UNDISTURBED))
+
+    # when Celery workers compute it again and everything dies in turn
+    settings.REDIS_URL = os.environ["REDIS_URL"]
+    disturbed = rate("disturbed", CHUNK)
     simulation = disturbed.simulation
+    assert broker.llen("celery") == simulation.chunk_count
     processes.start(*SWEEPER)
-    for _ in range(KILLS):
-        worker = processes.start(*WORKER)
-        processes.until_ahead(simulation, done(simulation) + 1)
-        assert not finished(simulation), "the simulation was over before the last kill: give it more scenarios"
-        processes.kill(worker)
-    processes.start(*WORKER)
+    worker = processes.start(*WORKER)
+    for fault in FAULTS:
+        victim = processes.caught(simulation, partial(children, worker.pid))
+        if fault == "worker":
+            processes.kill(worker)
+            worker = processes.start(*WORKER)
+        elif fault == "child":
+            with suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+        elif fault == "wipe":
+            broker.flushall()
+        else:
+            stop_database(processes, Path(data))
     processes.until(lambda: structured(disturbed), "the end of the rating")
 
-    # then
-    simulation.refresh_from_db()
-    undisturbed.simulation.refresh_from_db()
-    assert simulation.status == RunStatus.DONE, simulation.error
-    assert run_result(simulation) == run_result(undisturbed.simulation)
-    assert rework(simulation) <= KILLS * CONCURRENCY
-    reports = {each.rating_run_id: each.result for each in RatingReport.objects.all()}
-    assert reports[disturbed.pk] == reports[undisturbed.pk]
+    print(f"{len(KILLS)} kills, a wiped broker, a stopped database:", compared(disturbed, undisturbed))
