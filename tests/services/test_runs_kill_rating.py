@@ -75,6 +75,7 @@ def computed_here(rating_run: RatingRun) -> RatingRun:
     """The rating, computed in this process without anybody else."""
     assert run_until_done(rating_run.simulation_id).status == RunStatus.DONE
     rating_run.refresh_from_db()
+    assert rating_run.structuring_id is not None
     assert run_until_done(rating_run.structuring_id).status == RunStatus.DONE
     return rating_run
 
