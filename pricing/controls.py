@@ -10,6 +10,7 @@ import numpy as np
 from pooling.engine.loans import LoanArrays
 from pricing.structuring import Structure
 from rating.engine.capital import STANDARDISED_RETAIL, CapitalClass, capital_of_classes, legal_maturity, retail_capital
+from rating.engine.concentration import effective_number, herfindahl, largest_industry_test, largest_obligor_test
 from rating.engine.model import CreditModel
 from rating.engine.portfolio import cumulative_curves
 from rating.engine.scenarios import ScenarioSet
@@ -52,14 +53,10 @@ def _control(structure: Structure, scenarios: ScenarioSet, loans: LoanArrays, mo
     }
 
 
-def effective_number(loans: LoanArrays) -> float:
-    """(sum b)**2 / sum b**2: the number of equal loans that would be as concentrated, CRE44.14."""
-    return float(loans.balance.sum() ** 2 / np.square(loans.balance).sum())
-
-
 def _capital(structure: Structure, loans: LoanArrays, model: CreditModel) -> Json:
     """Risk weights by class. K_SA: 75 % x 8 %; no delinquency at cut-off; K_IRB: other retail at the loans' own
-    one-year default probability and the model's severity; attachment and detachment include the funded reserve."""
+    one-year default probability and the model's severity, expected loss included; attachment and detachment are of the
+    pool and the funded reserve together, the reserve below."""
     pool = float(structure.base_flows.opening_balance.sum())
     reserve = float(structure.base.opening_reserve[0]) / pool
     cell = model.assign(loans)
@@ -67,22 +64,22 @@ def _capital(structure: Structure, loans: LoanArrays, model: CreditModel) -> Jso
     year = -np.expm1(-curve[row, np.minimum(12, loans.remaining_term)])
     pd, weight = np.unique(np.round(year, 6), return_inverse=True)
     share = np.bincount(weight, loans.balance) / loans.balance.sum()
-    each = [float(s) * retail_capital(float(p), model.severity_mean) for p, s in zip(pd, share, strict=True)]
-    kirb = float(sum(each))
+    lgd = model.severity_mean
+    each = [float(s) * (retail_capital(float(p), lgd) + float(p) * lgd) for p, s in zip(pd, share, strict=True)]
+    kirb = min(1.0, float(sum(each)))
     grades = {rating.name: rating.grade for rating in structure.ratings}
     classes, above = [], 0.0
     for number, tranche in enumerate(structure.spec.tranches):
         size = (tranche.balance or 0) / 100 / pool
         if size <= 0 or tranche.name not in grades:
             continue
-        high = 1.0 if number == 0 else min(1.0, 1.0 - above + reserve)
+        high = 1.0 if number == 0 else (1.0 - above + reserve) / (1.0 + reserve)
         above += size
-        low = min(high - 1e-9, 1.0 - above + reserve)
+        low = (1.0 - above + reserve) / (1.0 + reserve)
         classes.append(CapitalClass(tranche.name, low, high, grades[tranche.name], number == 0))
     years = structure.base.months / 12
     rows = capital_of_classes(
-        classes, ksa=STANDARDISED_RETAIL, delinquent=0.0, kirb=kirb, lgd=model.severity_mean,
-        loans=effective_number(loans),
+        classes, ksa=STANDARDISED_RETAIL, delinquent=0.0, kirb=kirb, lgd=lgd, loans=effective_number(loans.balance),
         legal_years=years,
     )  # fmt: skip
     return {
@@ -103,12 +100,44 @@ def _concentration(structure: Structure, loans: LoanArrays) -> Json:
     names, place = np.unique(loans.sector, return_inverse=True)
     by_sector = np.bincount(place, loans.balance) / total
     return {
-        "effective_number": effective_number(loans),
-        "hhi": float(np.square(loans.balance / total).sum()),
+        "effective_number": effective_number(loans.balance),
+        "hhi": herfindahl(loans.balance),
         "largest": [float(largest[:n].sum() / total) for n in (1, 5, 20)],
         "largest_loss": [float(severity * largest[:n].sum() / total) for n in (1, 5, 20)],
+        "tests": _survival_tests(structure, loans),
         "sectors": [
             {"name": str(name), "share": float(share)}
             for name, share in sorted(zip(names, by_sector, strict=True), key=lambda item: -item[1])
         ],
     }
+
+
+def _survival_tests(structure: Structure, loans: LoanArrays) -> list[Json]:
+    """Of each rated class: does what stands below it survive the largest loans, and the largest region, in default?"""
+    recovery, reserve = 1.0 - structure.speeds.severity, float(structure.base.opening_reserve[0])
+    grades = {rating.name: rating.grade for rating in structure.ratings}
+    rows, above, pool = [], 0.0, float(loans.balance.sum())
+    for tranche in structure.spec.tranches:
+        above += (tranche.balance or 0) / 100 / pool
+        if tranche.name not in grades:
+            continue
+        given: dict[str, Any] = {
+            "grade": grades[tranche.name],
+            "attachment": min(1.0, max(0.0, 1.0 - above)),
+            "recovery": recovery,
+            "reserve": reserve,
+        }
+        for found in (
+            largest_obligor_test(loans.balance, loans.loan_id, **given),
+            largest_industry_test(loans.balance, loans.sector, **given),
+        ):
+            rows.append(
+                {
+                    "class": tranche.name,
+                    "name": found.name,
+                    "loss": found.loss / pool,
+                    "enhancement": found.enhancement / pool,
+                    "passed": found.passed,
+                }
+            )
+    return rows

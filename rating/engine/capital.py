@@ -149,18 +149,21 @@ def erba_risk_weight(
     grade: str, senior: bool, attachment: float, detachment: float, maturity: float, floor: float = FLOOR
 ) -> float:
     """Risk weight of SEC-ERBA, CRE42.2 to 42.6: linear in M_T between 1 and 5 years; a non-senior class times
-    1 - min(D - A, 50 %). Grades below CCC weigh 1,250 %. Raises ValueError for a class without thickness.
+    1 - min(D - A, 50 %), and never less than a senior class of the same grade and maturity. "D" weighs 1,250 %.
+    Raises ValueError for a class without thickness, or a grade that is not on the scale.
     """
     if not 0.0 <= attachment < detachment <= 1.0:
         raise ValueError(f"attachment: a class from {attachment} to {detachment} has no thickness within [0, 1]")
-    row = ERBA.get(grade)
-    if row is None:
+    if grade == "D":
         return FULL_DEDUCTION
-    one, five = row[:2] if senior else row[2:]
+    if grade not in ERBA:
+        raise ValueError(f"grade: {grade!r} is none of {', '.join(ERBA)}, D")
     years = min(5.0, max(1.0, maturity))
-    weight = one + (five - one) * (years - 1.0) / 4.0
+    senior_1, senior_5, thin_1, thin_5 = ERBA[grade]
+    weight = senior_1 + (senior_5 - senior_1) * (years - 1.0) / 4.0
     if not senior:
-        weight *= 1.0 - min(detachment - attachment, 0.5)
+        thin = thin_1 + (thin_5 - thin_1) * (years - 1.0) / 4.0
+        weight = max(weight, thin * (1.0 - min(detachment - attachment, 0.5)))
     return max(floor, weight)
 
 
@@ -178,7 +181,7 @@ class CapitalClass:
 @dataclass(frozen=True)
 class ClassCapital:
     """Risk weights of one class, 1.0 is 100 %. sec_sa decides; sec_erba (of an indicative grade) and sec_irba
-    illustrate. capped: whether a senior class is held to the look-through weight of the pool (CRE40.51)."""
+    illustrate. capped: whether SEC-SA of a senior class is held to the look-through weight of the pool (CRE40.50)."""
 
     name: str
     attachment: float
@@ -202,23 +205,28 @@ def capital_of_classes(
     p: float = ORDINARY_P,
 ) -> tuple[ClassCapital, ...]:
     """One row a class. p: 1 for ordinary senior and mezzanine alike, 0.5 for simple, transparent and comparable deals
-    alone, 1.5 for re-securitisations. legal_years: from closing to legal final maturity."""
+    alone, 1.5 for re-securitisations, whose classes know no look-through cap and weigh at least 100 %. kirb: of the
+    pool, expected loss included (CRE44.2). legal_years: from closing to legal final maturity."""
     ka, maturity = delinquency_capital(ksa, delinquent), legal_maturity(legal_years)
+    again = p >= RESECURITISATION_P
+    floor = 1.0 if again else FLOOR
     rows = []
     for each in classes:
-        by_sa = ssfa_risk_weight(ka, each.attachment, each.detachment, p)
-        look_through = max(FLOOR, ksa * FULL_DEDUCTION)
-        capped = each.senior and by_sa > look_through
+        place = (each.attachment, each.detachment)
+        by_sa = ssfa_risk_weight(ka, *place, p, floor)
+        held = each.senior and not again
+        # A senior class weighs no more than the pool behind it would, by either approach.
+        standardised, internal = (max(FLOOR, k * FULL_DEDUCTION) if held else FULL_DEDUCTION for k in (ksa, kirb))
         share = irba_p(pool, each.senior, loans, kirb, lgd, maturity)
         rows.append(
             ClassCapital(
                 name=each.name,
                 attachment=each.attachment,
                 detachment=each.detachment,
-                sec_sa=look_through if capped else by_sa,
-                sec_irba=ssfa_risk_weight(kirb, each.attachment, each.detachment, share),
-                sec_erba=erba_risk_weight(each.grade, each.senior, each.attachment, each.detachment, maturity),
-                capped=capped,
+                sec_sa=min(standardised, by_sa),
+                sec_irba=min(internal, ssfa_risk_weight(kirb, *place, share, floor)),
+                sec_erba=min(standardised, erba_risk_weight(each.grade, each.senior, *place, maturity, floor)),
+                capped=by_sa > standardised,
             )
         )
     return tuple(rows)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln
 
 FloatArray = NDArray[np.float64]
 
@@ -24,7 +23,7 @@ LARGEST_GRID = 2_000_000
 class ActuarialLosses:
     """grid: (J,) losses in currency, multiples of unit from 0. pmf: (J,) their probabilities.
 
-    expected_loss, standard_deviation: of the portfolio with its own exposures, in closed form, currency. tail:
+    expected_loss, standard_deviation: in closed form, currency. tail:
     probability beyond the grid.
     """
 
@@ -69,7 +68,7 @@ def creditrisk_plus(
     With mu = sum of rates and alpha = (mu / sigma)**2, beta = sigma**2 / mu, p = beta / (1 + beta), the generating
     function is ((1 - p) / (1 - p P(z)))**alpha (A9), P the severities' own: A_n from
     n A_n = p / mu sum_j rate_j (n + (alpha - 1) nu_j) A_(n - nu_j)  (Panjer; A10). Variance: (EL sigma / mu)**2 +
-    sum rate exposure**2 (A13). sigma = 0 is the compound Poisson limit.
+    sum rate exposure**2 of the rounded exposures (A13). sigma = 0 is the compound Poisson limit.
 
     Raises ValueError naming the column and its value.
     """
@@ -78,7 +77,6 @@ def creditrisk_plus(
     expected = float(np.sum(amounts * rates))
     mean, deviation = float(rates.sum()), float(deviations.sum())
     relative = deviation / mean if mean > 0 else 0.0
-    variance = (expected * relative) ** 2 + float(np.sum(rates * amounts**2))
     if mean == 0.0:
         return ActuarialLosses(unit, np.zeros(1), np.ones(1), 0.0, 0.0, 0.0)
     bands = np.ceil(amounts / unit - WHOLE).astype(np.int64)
@@ -86,6 +84,7 @@ def creditrisk_plus(
     nu, place = np.unique(bands, return_inverse=True)
     banded = np.bincount(place, rates * amounts / (bands * unit)).astype(np.float64)
     pmf = _panjer(nu, banded, relative, tail)
+    variance = (expected * relative) ** 2 + float(np.sum(banded * (nu * unit) ** 2))
     return ActuarialLosses(
         unit=unit,
         grid=unit * np.arange(len(pmf), dtype=np.float64),
@@ -142,13 +141,3 @@ def _panjer(nu: NDArray[np.int64], rate: FloatArray, relative: float, tail: floa
         if n > nu[-1] and 0.0 < term < 1e-18:
             break  # rounding alone keeps the sum below 1 - tail
     return np.asarray(values)
-
-
-def expected_defaults_pmf(mean: float, deviation: float, count: int) -> FloatArray:
-    """(count,) probabilities of 0, 1, ... defaults of the sector, negative binomial (CREDITRISK+, A8.2)."""
-    if not (mean > 0 and deviation > 0):
-        raise ValueError(f"mean, deviation: {mean}, {deviation} are not both positive")
-    size = (mean / deviation) ** 2
-    p = deviation**2 / mean / (1.0 + deviation**2 / mean)
-    k = np.arange(count)
-    return np.asarray(np.exp(gammaln(k + size) - gammaln(size) - gammaln(k + 1) + size * np.log1p(-p) + k * np.log(p)))

@@ -90,6 +90,20 @@ def test_a_senior_class_weighs_no_more_than_its_pool() -> None:
     )  # fmt: skip
     assert thin[0].capped
     assert thin[0].sec_sa == pytest.approx(0.75)  # 12.5 x 6 %
+    assert thin[0].sec_irba <= 0.625  # 12.5 x 5 %
+
+
+def test_a_thick_non_senior_class_weighs_no_less_than_a_senior_one() -> None:
+    """CRE42: half of a thin class's 30 % would be below a senior class of the same grade and maturity."""
+    assert erba_risk_weight("AA", False, 0.2, 0.8, 1.0) == erba_risk_weight("AA", True, 0.2, 0.8, 1.0) == 0.25
+
+
+def test_a_resecuritisation_has_a_floor_of_100_percent_and_no_cap() -> None:
+    found = capital_of_classes(
+        [CapitalClass("A", 0.5, 1.0, "AAA", True)],
+        ksa=0.06, delinquent=0.0, kirb=0.05, lgd=0.9, loans=100.0, legal_years=4.0, p=1.5,
+    )  # fmt: skip
+    assert (found[0].sec_sa, found[0].capped) == (1.0, False)
 
 
 def test_maturity_retail_and_the_supervisory_parameter() -> None:
@@ -109,6 +123,7 @@ def test_maturity_retail_and_the_supervisory_parameter() -> None:
         (lambda: delinquency_capital(0.08, 1.4), r"delinquent: 1.4 is outside \[0, 1\]"),
         (lambda: irba_p("cards", True, 10, 0.1, 0.5, 1.0), "pool: 'cards' is neither wholesale nor retail"),
         (lambda: erba_risk_weight("AA", True, 0.5, 0.5, 1.0), "has no thickness within"),
+        (lambda: erba_risk_weight("Aa2", True, 0.2, 0.5, 1.0), "grade: 'Aa2' is none of AAA"),
     ],
 )
 def test_what_cannot_be_is_refused(make: Any, sentence: str) -> None:
