@@ -13,6 +13,7 @@ from marketplace.views import (
     originator,
     rating_report,
     ratings,
+    whatif,
 )
 
 urlpatterns = [
@@ -36,6 +37,9 @@ urlpatterns = [
     path("ratings/<uuid:pk>/", ratings.rating, name="rating"),
     path("ratings/<uuid:pk>/report/", rating_report.report, name="rating-report"),
     path("ratings/<uuid:pk>/report.pdf", rating_report.report_pdf, name="rating-report-pdf"),
+    path("ratings/<uuid:pk>/sensitivities/", whatif.sensitivities, name="sensitivities"),
+    path("ratings/<uuid:pk>/sensitivities.csv", whatif.sensitivities_csv, name="sensitivities-csv"),
+    path("ratings/<uuid:pk>/what-if/", whatif.what_if, name="what-if"),
     path("models/", models.models, name="models"),
     path("models/compare/", models.model_compare, name="model-compare"),
     path("models/compare.csv", models.model_compare_csv, name="model-compare-csv"),

@@ -6,6 +6,7 @@ class PricingConfig(AppConfig):
     name = "pricing"
 
     def ready(self) -> None:
-        from pricing.runs import kinds_register  # models are loaded only now
+        from pricing import runs, sensitivity_runs  # models are loaded only now
 
-        kinds_register()
+        runs.kinds_register()
+        sensitivity_runs.kinds_register()

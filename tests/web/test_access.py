@@ -37,6 +37,9 @@ PAGES: dict[str, tuple[str, set[str]]] = {
     "rating": ("listing", EVERYBODY),
     "rating-report": ("listing", EVERYBODY),
     "rating-report-pdf": ("listing", EVERYBODY),
+    "sensitivities": ("listing", EVERYBODY),
+    "sensitivities-csv": ("listing", set()),  # no run has been asked for
+    "what-if": ("listing", EVERYBODY),
     "models": ("", EVERYBODY),
     "model-compare": ("", EVERYBODY),
     "model-compare-csv": ("", set()),  # asks for two assumption sets
