@@ -6,7 +6,6 @@ import csv
 import gzip
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -18,12 +17,21 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = 20_814  # ../shared/data/README.md: rows of lendingclub_2007_2010.csv.gz
 MEMORY_LIMIT_KB = 1_500_000
+# A child counts what its parent held when it was forked, and the process of the tests holds much by now: the command
+# is measured from a small process of its own.
+MEASURED = (
+    "import resource, subprocess, sys; status = subprocess.run(sys.argv[1:]).returncode;"
+    " print('peak', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(status)"
+)
+peaks: list[int] = []  # kilobytes, of the commands so far
 
 
 def securitize(tape: Path, out: Path, *options: str) -> dict[str, Any]:
-    command = [sys.executable, "manage.py", "securitize", str(tape), "--json", str(out), "--verbosity", "0", *options]
+    command = [sys.executable, "-c", MEASURED, sys.executable, "manage.py", "securitize", str(tape)]
+    command += ["--json", str(out), "--verbosity", "0", *options]
     done = subprocess.run(command, cwd=ROOT, env=os.environ.copy(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    peaks.append(int(done.stdout.split()[-1]))
     report: dict[str, Any] = json.loads(out.read_text())
     return report
 
@@ -50,7 +58,7 @@ def test_the_2007_2010_tape_is_securitized_within_time_and_memory_and_alike_twic
 
     first = securitize(tape, tmp_path / "1.json", "--as-of", "origination")
     seconds = time.monotonic() - started
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    peak = peaks[-1]
     second = securitize(tape, tmp_path / "2.json", "--as-of", "origination")
 
     check_report(first)
