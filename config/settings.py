@@ -13,6 +13,7 @@ ALLOWED_HOSTS           comma-separated host names (default: this machine)
 CSRF_TRUSTED_ORIGINS    comma-separated origins such as https://glasspool.example
 DATABASE_URL            postgres://user:password@host:port/name or sqlite:///path (default: a file in
                         GLASSPOOL_DATA)
+NUMBA_CACHE_DIR         where compiled loops are kept (default: a folder in GLASSPOOL_DATA)
 REDIS_URL               redis:// or rediss:// broker of the workers; unset: one in-process worker
 GLASSPOOL_LEASE_SECONDS  how long a worker may be silent before its chunk goes to another (default 30)
 GLASSPOOL_CHUNK_ATTEMPTS  how often a chunk may be tried before it fails its run (default 5)
@@ -21,6 +22,7 @@ GLASSPOOL_EXTRA_RUN_KINDS  comma-separated modules that register further kinds o
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import math
 import os
@@ -115,6 +117,22 @@ except OSError as error:
     raise ImproperlyConfigured(
         f"GLASSPOOL_DATA={GLASSPOOL_DATA} cannot be made: {error.strerror}."
     ) from error
+
+
+def compiled_loops(data: Path) -> Path:
+    """Where Numba keeps the machine code of the engines' loops: among our data, since the code's may be read-only.
+
+    Numba looks only at the file of a function, not at the constants it imports: the folder is named after the content
+    of all of them, so that nothing compiled from an older release is ever run.
+    """
+    folder, content = BASE_DIR / "rating" / "engine", hashlib.sha256()
+    for path in sorted([*folder.glob("*kernels.py"), folder / "layout.py"]):
+        content.update(path.read_bytes())
+    return data / "numba" / content.hexdigest()[:16]
+
+
+# Numba reads it when the engines are first imported; child processes inherit it.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(compiled_loops(GLASSPOOL_DATA)))
 
 SECRET_KEY: str = env.str("DJANGO_SECRET_KEY", default="")
 if PRODUCTION and len(SECRET_KEY) < 50:

@@ -20,6 +20,7 @@ from pooling.models import TapeVersion
 from pooling.selectors import Viewer
 from pooling.tapes import OutcomeFrame, outcomes
 from rating.engine.cohorts import MEASURES, Outcomes, VintageTriangle, quarters, vintage_triangle, years
+from rating.runs import loans_of
 
 BY = {"quarter": "issue quarter", "year": "issue year", "grade": "grade", "term": "term"}
 WHAT = {"net_loss": "cumulative net loss", "default": "cumulative default", "prepayment": "cumulative prepayment"}
@@ -39,6 +40,12 @@ class Choice:
 @lru_cache(maxsize=4)
 def _outcomes(tape: str) -> OutcomeFrame | None:
     return outcomes(sealed_rows(TapeVersion.objects.get(pk=tape)))
+
+
+def _pooled(listing: Listing, frame: OutcomeFrame) -> np.ndarray:
+    """(n,) the loans of the listed pool: of the rest of its tape nobody else may know what became."""
+    pool = listing.deal.pool
+    return np.isin(frame.loan_id, loans_of(pool.loans_path, pool.loans_digest).loan_id)
 
 
 def histories(viewer: Viewer) -> list[Listing]:
@@ -65,7 +72,7 @@ def chosen(viewer: Viewer, asked: Choice) -> tuple[Listing, Choice, VintageTrian
     frame = _outcomes(str(listing.deal.pool.tape_id))
     if frame is None:
         return None
-    keep = np.ones(len(frame), dtype=bool)
+    keep = _pooled(listing, frame)
     if asked.grade:
         keep &= frame.grade == asked.grade
     if asked.term:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,11 +18,12 @@ from django.db import connection
 
 from tests.live.processes import Processes, children
 from tests.live.test_worker_kill import SWEEPER, WORKER, broker
-from tests.services.test_runs_kill_rating import CHUNK, CHUNK_UNDISTURBED, computed_here, rate, structured
+from tests.services.test_runs_kill_rating import CHUNK_UNDISTURBED, computed_here, rate, structured
 from tests.services.test_runs_kill_rating import the_same_bytes_once as compared
 
 __all__ = ["broker", "rate"]  # fixtures
 
+CHUNK = 4  # scenarios of the disturbed run's chunks: 512 of them
 KILLS = ["child", "worker", "child", "worker", "child", "child", "worker", "child", "child", "child"]
 FAULTS = [*KILLS[:4], "wipe", *KILLS[4:7], "stop", *KILLS[7:]]
 
@@ -73,18 +72,22 @@ def test_a_rating_survives_its_workers_its_broker_and_its_database(settings, rat
     assert broker.llen("celery") == simulation.chunk_count
     processes.start(*SWEEPER)
     worker = processes.start(*WORKER)
+    killed: set[int] = set()
     for fault in FAULTS:
-        victim = processes.caught(simulation, partial(children, worker.pid))
+        # A dead child holds its chunk until the lease runs out, and is still its parent's until that has noticed.
+        victim = processes.caught(simulation, lambda: set(children(worker.pid)) - killed)  # noqa: B023
         if fault == "worker":
             processes.kill(worker)
+            killed.add(worker.pid)
             worker = processes.start(*WORKER)
         elif fault == "child":
-            with suppress(ProcessLookupError):
-                os.kill(victim, signal.SIGKILL)
+            os.kill(victim, signal.SIGKILL)
+            killed.add(victim)
         elif fault == "wipe":
             broker.flushall()
         else:
             stop_database(processes, Path(data))
     processes.until(lambda: structured(disturbed), "the end of the rating")
+    assert len(killed) == len(KILLS)
 
     print(f"{len(KILLS)} kills, a wiped broker, a stopped database:", compared(disturbed, undisturbed))
