@@ -9,6 +9,7 @@ import numpy as np
 
 from pooling.engine.deal import DealSpec
 from pooling.engine.flows import DELINQUENT_BUCKETS, PoolFlows
+from pooling.engine.waterfall import DealFlows, compile_deal, execute
 from tests.engine.deal_builders import template_json
 
 COLLECTION = {"name": "collection", "kind": "collection"}
@@ -71,3 +72,16 @@ def principal(*names: str, **more: Any) -> dict[str, Any]:
 
 
 RESIDUAL = {"pay": "residual", "to": ["R"]}
+
+
+A, B = {"name": "A", "balance": 600, "coupon": 0.06}, {"name": "B", "balance": 300, "coupon": 0.12}
+STEPS = [interest("A"), interest("B"), principal("A", "B"), RESIDUAL]
+
+
+def run(spec: DealSpec, flows: PoolFlows, **options: Any) -> DealFlows:
+    return execute(compile_deal(spec, round(float(flows.opening_balance.sum()) * 100)), flows, **options)
+
+
+def path(column: np.ndarray) -> list[float]:
+    """The one path of a (T, 1) column, to the hundredth of a cent."""
+    return [round(float(value), 4) for value in column[:, 0]]
