@@ -6,7 +6,7 @@ Pure composition, nothing is stored here (sensitivity_runs.py does that). Sizes 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from pooling.engine.deal import DealSpec
 from pooling.engine.flows import PoolFlows
 from pooling.engine.loans import LoanArrays
 from pooling.engine.waterfall import DealFlows, compile_deal, execute
+from pricing.structuring import scenarios_part
 from rating.engine.breakeven import base_speeds, loss_flows, most_severe_loss
 from rating.engine.grades import Cap, grades_by_multiple, history_cap, stressed_losses
 from rating.engine.losses import pool_defaults, pool_losses
@@ -85,9 +86,9 @@ class FlowRater:
         if not self.stressed:
             return whole, None
         multiples = grades_by_multiple(
-            _part(whole, slice(self.scenarios, None)), deferrable=deferrable_of(spec)
+            scenarios_part(whole, slice(self.scenarios, None)), deferrable=deferrable_of(spec)
         )
-        return _part(whole, slice(0, self.scenarios)), multiples
+        return scenarios_part(whole, slice(0, self.scenarios)), multiples
 
     def rate(self, spec: DealSpec) -> tuple[TrancheRating, ...]:
         """Ratings of a deal with sizes and coupons. Raises ValueError where the spec leaves one of them open."""
@@ -105,19 +106,6 @@ class FlowRater:
 def deferrable_of(spec: DealSpec) -> list[str]:
     """Names of the classes that are rated on ultimate interest."""
     return [tranche.name for tranche in spec.tranches if tranche.interest_deferrable]
-
-
-def _part(deal: DealFlows, part: slice) -> DealFlows:
-    """What ratings read of some scenarios; the other columns keep all of them."""
-    wide = deal.period_rate.shape[-1] > 1
-    return replace(
-        deal,
-        interest=deal.interest[..., part],
-        principal=deal.principal[..., part],
-        interest_shortfall=deal.interest_shortfall[..., part],
-        unpaid_principal=deal.unpaid_principal[..., part],
-        period_rate=deal.period_rate[..., part] if wide else deal.period_rate,
-    )
 
 
 class Sensitivities:

@@ -147,8 +147,8 @@ class _Structurer:
         if self.stress is None:
             return whole, None
         count = self.flows.scenarios
-        stressed = _part(whole, slice(count, None))
-        return _part(whole, slice(0, count)), grades_by_multiple(stressed, deferrable=self.deferrable)
+        stressed = scenarios_part(whole, slice(count, None))
+        return scenarios_part(whole, slice(0, count)), grades_by_multiple(stressed, deferrable=self.deferrable)
 
     def size(self, coupons: Mapping[str, float]) -> Mapping[str, int]:
         if not self.unsized:
@@ -259,7 +259,7 @@ def _beside(flows: PoolFlows, stress: PoolFlows) -> PoolFlows:
     return replace(stress, **zeros)
 
 
-def _part(deal: DealFlows, part: slice) -> DealFlows:
+def scenarios_part(deal: DealFlows, part: slice) -> DealFlows:
     """What ratings read of some scenarios; the other columns keep all of them."""
     wide = deal.period_rate.shape[-1] > 1
     return replace(

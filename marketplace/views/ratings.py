@@ -12,6 +12,7 @@ from django.shortcuts import render
 from accounts.pages import PageRequest, page
 from marketplace.disclosure import realised_disclosed
 from marketplace.exhibits import class_rows, provenance_of
+from marketplace.model_exhibits import shown
 from marketplace.selectors import listing_visible, listings_visible
 
 ROWS = 200
@@ -77,16 +78,3 @@ def assumptions(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
             {"name": name, "value": shown(stated.get("value")), "kind": stated.get("kind", ""), "text": grounds}
         )
     return rows
-
-
-def shown(value: Any) -> str:
-    """A value of a model as a short text."""
-    if value is None:
-        return "—"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{str(key).replace('_', ' ')} {shown(item)}" for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(shown(item) for item in value)
-    return str(value)
