@@ -24,7 +24,7 @@ from rating.engine.shocks import Shocks
 
 try:
     from rating.engine import kernels
-except ImportError:  # Numba is not there: the same law in NumPy
+except (ImportError, RuntimeError):  # Numba is not there, or finds no folder for its code: the same law in NumPy
     kernels = None  # type: ignore[assignment]
 
 FloatArray = NDArray[np.float64]
@@ -45,7 +45,11 @@ def quantile(model: CreditModel, probability: FloatArray) -> FloatArray:
 
 @lru_cache(maxsize=8)
 def lookup(copula: str, degrees: float) -> Tables:
-    """The tables of the loops. Cubic Hermite on exact values and slopes; relative error below 1e-7, tested."""
+    """The tables of the loops, cubic Hermite on exact values and slopes.
+
+    Relative error below 1e-6, tested: of the probit everywhere, of normal hazards above x = -8, of a Student-t of 3 and
+    4 degrees. It grows as (degrees / 64)**4 / 384 in the far tail of a Student-t of many degrees.
+    """
     octave = np.arange(FIRST_OCTAVE, LAST_OCTAVE + 1)
     clock = (np.ldexp(0.5, octave)[:, None] * (1.0 + np.arange(17) / 16.0)).astype(np.float64)
     probit = -ndtri(np.exp(-clock))
