@@ -78,10 +78,14 @@ def calibrated_model(history: History, cutoff_month: int, *, terms: Sequence[int
     structure = _leaning(structure, fallbacks)
     shape = (len(structure.grades) * len(structure.terms), -1)
     first = int(history.issue_month.min())
-    months = max(0, cutoff_month - structure.charge_off_lag - first)
+    # Years after the data end are no experience, however late the cut-off.
+    last = int((history.issue_month + history.exit_month_on_book).max())
+    months = max(0, min(cutoff_month - structure.charge_off_lag, last) - first)
     origin: dict[str, Any] = {
         "hazards": _hazard_origin(structure),
-        "history_months": _estimated(months, "first issue month to the cut-off less the charge-off lag"),
+        "history_months": _estimated(
+            months, "first issue month to the cut-off less the charge-off lag, or to the end of the data"
+        ),
         **{name: curves.provenance()[name] for name in _ASSUMED},
     }
     rates = structure.mean_rate

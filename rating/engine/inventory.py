@@ -225,7 +225,7 @@ INVENTORY: tuple[ModelEntry, ...] = (
         data="fitted to nothing: the formulas of the Basel Framework, CRE31 and CRE40 to CRE44",
         limits=("an indicative grade is no external rating: SEC-ERBA is an illustration", "no jurisdiction's options"),
         modules=("rating.engine.capital",),
-        tests=("tests/engine/test_rating_closed_forms.py",),
+        tests=("tests/engine/test_rating_capital.py", "tests/engine/test_rating_closed_forms.py"),
         oracles=("rating/10_basel_irb_corporate_rw.json",),
         evidence="agrees with printed risk weights and examples",
     ),

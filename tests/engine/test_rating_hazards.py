@@ -172,6 +172,12 @@ def test_a_short_history_falls_back_and_says_so() -> None:
     assert json.loads(json.dumps(model.to_json()))["provenance"]["severity_mean"]["kind"] == "assumption"
 
 
+def test_years_after_the_data_end_are_no_experience() -> None:
+    history = _history(300, seed=9, quarters=2)
+    end = int((history.issue_month + history.exit_month_on_book).max())
+    assert calibrated_model(history, 9_999).history_months == end - int(history.issue_month.min()) < 100
+
+
 def test_a_thin_history_leans_on_the_documented_curve() -> None:
     # 50 defaults stand alone; with n < 50 the documented hazard counts for 1 - sqrt(n / 50).
     history = _history(300, seed=9, quarters=2)
