@@ -43,8 +43,8 @@ from django.conf import settings
 from pooling.engine.deal import DealSpec
 from pooling.engine.packing import flows_to_json
 from pooling.engine.waterfall import DealFlows
-from pricing.engine.curve import MarketSnapshot
 from pricing.engine.residual import value_residual
+from pricing.engine.snapshot import MarketSnapshot
 from pricing.engine.tranches import TranchePrice
 from pricing.structuring import ASSET_CLASS, Structure
 from rating.engine.breakeven import ClassBreakEven

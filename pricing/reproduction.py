@@ -18,7 +18,7 @@ from pooling.collateral import collateral_of
 from pooling.engine.packing import digest, loans_to_bytes
 from pooling.models import TapeVersion
 from pooling.tapes import canonical_json, leaf_hash, merkle_root
-from pricing.engine.curve import MarketSnapshot
+from pricing.engine.snapshot import MarketSnapshot
 from pricing.models import PriceReport
 from pricing.reports import build
 from pricing.runs import structuring_result

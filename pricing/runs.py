@@ -12,7 +12,7 @@ from pooling.engine.deal import DealSpec
 from pooling.engine.packing import digest, flows_from_bytes
 from pooling.services import deal_version_create
 from pricing.controls import controls
-from pricing.engine.curve import MarketSnapshot
+from pricing.engine.snapshot import MarketSnapshot
 from pricing.market import default_snapshot
 from pricing.reports import manifest, price_result, rating_result
 from pricing.services import price_report_create, snapshot_store

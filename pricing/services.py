@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pricing.engine.curve import MarketSnapshot
+from pricing.engine.snapshot import MarketSnapshot
 from pricing.models import MarketSnapshotVersion, PriceReport
 from rating.models import RatingReport
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pooling.engine.deal import DealSpec
 from pooling.engine.flows import PoolFlows
 from pooling.engine.waterfall import DealFlows, compile_deal, execute
-from pricing.engine.curve import MarketSnapshot
+from pricing.engine.snapshot import MarketSnapshot
 from pricing.engine.structure import StructureSolution, solve_structure
 from pricing.engine.tranches import TranchePrice, class_lives, par_coupons, price_tranches
 from rating.engine.breakeven import ClassBreakEven, Speeds, base_speeds, break_evens, loss_flows, most_severe_loss

@@ -9,7 +9,7 @@ from datetime import date
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pricing.engine.curve import MarketSnapshot
+from pricing.engine.snapshot import MarketSnapshot
 from pricing.engine.valuation import price, solve_yields
 
 FloatArray = NDArray[np.float64]

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from pricing.engine.curve import MarketSnapshot
+from pricing.engine.snapshot import MarketSnapshot
 
 
 def spread(grade: str, wal_years: float, snapshot: MarketSnapshot) -> float:

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pricing.engine.curve import MarketSnapshot
+from pricing.engine.snapshot import MarketSnapshot
 from pricing.engine.spread import required_yield
 from pricing.engine.valuation import average_life, convert_yield, durations, price, solve_yields
 

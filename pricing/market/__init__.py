@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pricing.engine.curve import MarketSnapshot
+from pricing.engine.snapshot import MarketSnapshot
 from pricing.market import us_2026_05_21
 
 SNAPSHOTS = {us_2026_05_21.SNAPSHOT.name: us_2026_05_21.SNAPSHOT}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from pricing.engine.curve import MarketSnapshot
+from pricing.engine.snapshot import MarketSnapshot
 from rating.engine.scale import GRADES
 
 # US Treasury constant-maturity par yields, percent, bond-equivalent (FRED DGS series; public domain).

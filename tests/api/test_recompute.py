@@ -19,7 +19,7 @@ from pooling.engine.loans import LoanArrays
 from pooling.engine.packing import digest, flows_to_bytes, loans_to_bytes
 from pooling.tapes.regions import REGION_OF_STATE
 from pricing.controls import controls
-from pricing.engine.curve import MarketSnapshot
+from pricing.engine.snapshot import MarketSnapshot
 from pricing.reports import price_result, rating_result
 from pricing.structuring import Structure, structure_deal
 from rating.engine.model import CreditModel

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.engine.curve import MarketSnapshot, TreasuryCurve, par_yields
+from pricing.engine.curve import TreasuryCurve, par_yields
+from pricing.engine.snapshot import MarketSnapshot
 from pricing.engine.spread import required_yield, spread
 from pricing.market import SNAPSHOTS, default_snapshot
 from rating.engine.scale import GRADES
