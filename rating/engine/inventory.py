@@ -195,7 +195,12 @@ INVENTORY: tuple[ModelEntry, ...] = (
         purpose="par coupons, guide yields and prices of classes",
         data="dated public comparables of prime auto deals over swaps, a basis and an add-on per asset class",
         limits=("the add-on of unsecured consumer loans is an assumption", "one date only"),
-        modules=("pricing.market.us_2026_05_21", "pricing.engine.spread", "pricing.engine.snapshot", "pricing.engine.curve"),
+        modules=(
+            "pricing.market.us_2026_05_21",
+            "pricing.engine.spread",
+            "pricing.engine.snapshot",
+            "pricing.engine.curve",
+        ),
         tests=("tests/engine/test_pricing_curve.py", "tests/engine/test_pricing_tranches.py"),
         documents=(),
         evidence="discount factors and yields agree with published oracles",
