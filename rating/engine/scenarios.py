@@ -20,7 +20,7 @@ from rating.engine.model import CreditModel
 FloatArray = NDArray[np.float64]
 
 DEFAULT_FACTORS = ("market", "pd_level", "severity", "prepayment")
-WIDE_MEAN, WIDE_STD = -1.0, 1.8
+WIDE_MEAN, WIDE_STD = -1.2, 1.6
 SHIFT = -2.0
 # Share of each factor in the direction along which losses fall, where the pool's own is not given. Market and default
 # level move losses about equally in our models; any direction is exact, a fitting one has smaller errors.
@@ -87,8 +87,8 @@ class ScenarioSet:
 
         plain: independent normal draws (Philox, one stream a set). antithetic: each draw and its mirror image, n even.
         normal: scrambled Sobol points mapped to normal scale, n best a power of two; scrambling: Owen (1998).
-        wide: the same, with the coordinate c along the loss direction from N(-1, 1.8**2) instead of N(0, 1) and each
-        scenario weighted by the exact ratio of the two densities, phi(c) / (phi((c + 1) / 1.8) / 1.8), normalised to
+        wide: the same, with the coordinate c along the loss direction from N(-1.2, 1.6**2) instead of N(0, 1) and each
+        scenario weighted by the exact ratio of the two densities, phi(c) / (phi((c + 1.2) / 1.6) / 1.6), normalised to
         mean 1, so that one set serves the senior as well as the junior class (importance sampling, Glasserman,
         Monte Carlo Methods in Financial Engineering, 2003, 4.6). importance: c from N(-2, 1), the ratio
         exp(2 c + 2): the tail alone; it spoils junior classes. The first Sobol coordinate is c: a Householder

@@ -131,15 +131,15 @@ def test_bad_arguments_are_named(targets: dict[str, str], pool: int, message: st
 
 def test_a_cap_lowers_the_targets_above_it_and_says_so() -> None:
     deal = _Deal(0.008)
-    cap = Cap("A+", "too short a history")
+    cap = Cap("AA-", "too short a history")
     free = size_tranches(deal.execute, TARGETS, deal.pool, SCENARIOS.weights, deferrable=DEFERRABLE)
     result = size_tranches(deal.execute, TARGETS, deal.pool, SCENARIOS.weights, deferrable=DEFERRABLE, cap=cap)
-    assert result.lowered == {"A": "class A aims at A+ instead of AA: too short a history"}
+    assert result.lowered == {"A": "class A aims at AA- instead of AA: too short a history"}
     assert free.lowered == {}
     assert not result.dropped
     assert result.balances["A"] > free.balances["A"]  # the lower grade allows more
     rated = {rating.name: rating for rating in result.ratings}
-    assert (rated["A"].grade, rated["A"].cap, result.confidence["A"].binding) == ("A+", cap, "history")
+    assert (rated["A"].grade, rated["A"].cap, result.confidence["A"].binding) == ("AA-", cap, "history")
     assert all(margin.reached for margin in result.confidence.values())
 
 
