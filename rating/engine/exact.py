@@ -29,7 +29,7 @@ except (ImportError, RuntimeError):  # Numba is not there, or finds no folder fo
 
 FloatArray = NDArray[np.float64]
 
-BLOCK = 32  # scenarios whose hazards are held at once
+BLOCK = 128  # scenarios whose hazards are held at once
 LARGEST_HAZARD = 700.0
 STUDENT_REACH = 24.0
 
