@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from pooling.engine.calendars import add_months, adjust
-from pooling.engine.daycount import DayCount, year_fraction
+from pooling.engine.daycount import DayCount, year_fractions
 from pooling.engine.deal import DealSpec, SpecError
 from pooling.engine.deal.checks import collection_map
 from pooling.engine.deal.features import ReserveAccount
@@ -71,10 +71,9 @@ def calendar_of(spec: DealSpec) -> Calendar:
     counts: set[DayCount] = {conventions.interest_day_count, *(count for count in given if count is not None)}
     fractions: dict[tuple[str, str], FloatArray] = {}
     for accrual, ends in (("unadjusted", nominal), ("adjusted", adjusted)):
-        starts = (dates.closing, *ends[:-1])
+        days = np.array((dates.closing, *ends), dtype="datetime64[D]")
         for count in counts:
-            parts = [year_fraction(a, b, count) for a, b in zip(starts, ends, strict=True)]
-            fractions[count, accrual] = np.array(parts)
+            fractions[count, accrual] = year_fractions(days[:-1], days[1:], count)
     first = dates.first_collection_months or spec.months_between
     months = first + spec.months_between * np.arange(len(nominal), dtype=np.int64)
     return Calendar(closing=dates.closing, dates=adjusted, nominal=nominal, fractions=fractions, months=months)
