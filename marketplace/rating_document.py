@@ -30,6 +30,7 @@ from marketplace.report_blocks import (
     span,
     within,
 )
+from marketplace.report_sensitivities import sensitivity_section
 from pooling.models import Pool
 from rating.engine.inventory import INVENTORY
 from rating.engine.model import CreditModel
@@ -44,7 +45,8 @@ KNOWN = {"pool", "simulation", "tranches", "scale", "structure", "collateral"}
 
 @dataclass(frozen=True)
 class Subject:
-    """What a report is about, taken from selectors by the caller. model: None where another version stored it."""
+    """What a report is about, taken from selectors by the caller. model: None where another version stored it.
+    sensitivities: the result of the run, None where none is done."""
 
     deal: str
     originator: str
@@ -56,6 +58,7 @@ class Subject:
     model: CreditModel | None
     model_digest: str
     realised: Json | None
+    sensitivities: Json | None = None
 
 
 # ---------------------------------------------------------------------------------------------------------- sections
@@ -63,7 +66,8 @@ def rating_document(subject: Subject, checks: Sequence[CheckRow]) -> RatingDocum
     """The report on one rated deal. Absent figures are dashes, never left out."""
     sections = (
         _summary(subject), _pool(subject), _losses(subject), _classes(subject), *_others(subject),
-        _assumptions(subject), _limits(subject), _validation(checks), _manifest(subject),
+        sensitivity_section(subject.sensitivities), _assumptions(subject), _limits(subject), _validation(checks),
+        _manifest(subject),
     )  # fmt: skip
     return RatingDocument(
         title=f"Rating report: {subject.deal}",

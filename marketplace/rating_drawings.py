@@ -165,11 +165,37 @@ def structure_drawing(data: Json, font: str) -> Drawing:
     return drawing
 
 
+def tornado_drawing(data: Json, font: str) -> Drawing:
+    """Notches by stress: a group of bars a stress, one a class, senior on top; downgrades to the left."""
+    bars, thick, room = data["bars"], 6.0, 150.0
+    high = len(bars[0]["notches"]) * thick + 5
+    drawing = Drawing(WIDTH, high * len(bars) + 4)
+    reach = max(1, *(abs(notches) for bar in bars for _, notches in bar["notches"]))
+    middle = room + (WIDTH - room - 20) / 2
+    unit = (WIDTH - room - 60) / 2 / reach
+    for place, bar in enumerate(bars):
+        top = drawing.height - high * place - 2
+        drawing.add(String(0, top - 8, bar["label"], fontName=font, fontSize=SMALL, fillColor=INK))
+        for slot, (name, notches) in enumerate(bar["notches"]):
+            y = top - thick * (slot + 1)
+            start, end = sorted((middle, middle + unit * notches))
+            colour = BLUES[min(slot, len(BLUES) - 1)]
+            drawing.add(Rect(start, y, end - start, thick - 1.4, fillColor=colour, strokeColor=None))
+            signed = f"{notches:+d}".replace("-", "−") if notches else "0"
+            words, at, anchor = f"{name} {signed}", end + 3, "start"
+            if notches < 0:
+                at, anchor = start - 3, "end"
+            drawing.add(String(at, y, words, fontName=font, fontSize=5.6, fillColor=MUTED, textAnchor=anchor))
+    drawing.add(Line(middle, 0, middle, drawing.height, strokeColor=LINE, strokeWidth=0.6))
+    return drawing
+
+
 DRAWINGS: Mapping[str, Callable[[Json, str], Drawing]] = {
     "loss": loss_drawing,
     "fan": fan_drawing,
     "balances": balances_drawing,
     "structure": structure_drawing,
+    "tornado": tornado_drawing,
 }
 
 

@@ -125,6 +125,12 @@ def sensitivities_result(run: Run) -> dict[str, Any]:
     return found
 
 
+def sensitivities_done(report: RatingReport) -> dict[str, Any] | None:
+    """The result of a report's newest run, None where it is not done."""
+    run = sensitivities_run(report)
+    return None if run is None or run.status != RunStatus.DONE else sensitivities_result(run)
+
+
 def kinds_register() -> None:
     """Called by the app's ready()."""
     register(SENSITIVITIES, sensitivities_compute, sensitivities_reduce)

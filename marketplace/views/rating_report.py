@@ -16,6 +16,7 @@ from marketplace.rating_drawings import as_svg
 from marketplace.rating_pdf import rating_pdf
 from marketplace.report_blocks import Plot, RatingDocument
 from marketplace.selectors import listing_visible, listings_visible
+from pricing.sensitivity_runs import sensitivities_done
 from rating.selectors import assumption_set
 from rating.validation import validation_report
 
@@ -41,6 +42,7 @@ def _document(request: PageRequest, pk: UUID) -> tuple[Listing, RatingDocument]:
         model=found.model,
         model_digest=found.digest,
         realised=realised_disclosed(request.user, listing),
+        sensitivities=sensitivities_done(report),
     )
     return listing, rating_document(subject, validation_report())
 

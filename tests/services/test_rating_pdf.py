@@ -226,7 +226,7 @@ def test_drawings_hold_their_classes_and_escape_their_names() -> None:
     svg = as_svg("loss", data, "Loss")
     assert "A 15.0" in svg
     assert "expected 6.0" in svg
-    assert set(DRAWINGS) == {"loss", "fan", "balances", "structure"}
+    assert set(DRAWINGS) == {"loss", "fan", "balances", "structure", "tornado"}
     with pytest.raises(ValueError, match=r"^name: 'pie' is none of"):
         drawn("pie", {})
 

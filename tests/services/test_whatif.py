@@ -6,10 +6,13 @@ import json
 import time
 from dataclasses import replace
 from functools import cache
+from html import unescape
 from pathlib import Path
 
 import numpy as np
 import pytest
+from django.test import Client
+from django.urls import reverse
 
 from accounts.errors import ApplicationError, NotFound
 from accounts.models import Role, User
@@ -178,7 +181,7 @@ def listing(cast: Cast, tmp_path: Path) -> Listing:
     """An open listing of a rated deal of 200 loans."""
     path = tmp_path / "brook-2026-1.csv"
     write_generated_tape(path, 200, 5)
-    return deal_made(cast, path, settle=False, scenarios=128)
+    return deal_made(cast, path, settle=False, scenarios=256)
 
 
 def test_stored_flows_give_the_stored_rating_back(listing: Listing) -> None:
@@ -223,9 +226,19 @@ def test_sensitivities_are_started_once_by_those_who_may(listing: Listing) -> No
     assert done.status == "done", done.error
     result = sensitivities_result(done)
     assert result["made_by"]["rating_report"] == str(report.pk)
-    assert result["made_by"]["scenarios"] == 128
+    assert result["made_by"]["scenarios"] == 256
     assert len(result["tornado"]) == 14
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     newest = sensitivities_run(report)
     assert newest is not None
     assert newest.pk == again.pk
+    # the report says them, on its page and in its file
+    client = Client()
+    client.force_login(analyst)
+    said = unescape(client.get(reverse("rating-report", args=[listing.pk])).content.decode())
+    for row in result["tornado"]:
+        assert row["stress"]["label"] in said
+    assert any(cell["notches"] for row in result["tornado"] for cell in row["classes"])
+    assert said.count("<svg ") == 5
+    assert "Reverse stress" in said
+    assert client.get(reverse("rating-report-pdf", args=[listing.pk])).content.startswith(b"%PDF-")
