@@ -35,6 +35,7 @@ urlpatterns = [
     path("static-pools.csv", cohorts.static_pools_csv, name="static-pools-csv"),
     path("ratings/", ratings.ratings, name="ratings"),
     path("ratings/<uuid:pk>/", ratings.rating, name="rating"),
+    path("ratings/<uuid:pk>.csv", ratings.rating_table, name="rating-csv"),
     path("ratings/<uuid:pk>/report/", rating_report.report, name="rating-report"),
     path("ratings/<uuid:pk>/report.pdf", rating_report.report_pdf, name="rating-report-pdf"),
     path("ratings/<uuid:pk>/sensitivities/", whatif.sensitivities, name="sensitivities"),

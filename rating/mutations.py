@@ -15,7 +15,7 @@ from pooling.models import Deal
 from pooling.schema import DealType, TapeUploadType
 from rating.models import CreditModelVersion
 from rating.schema import RatingRunType
-from rating.services import credit_model_calibrate, rating_request
+from rating.services import credit_model_calibrate, rating_cancel, rating_request
 
 
 class RatingRequestInput(graphene.InputObjectType):
@@ -51,6 +51,23 @@ class RatingRequest(ServiceMutation):
         return {"rating_run": rating_run}
 
 
+class RatingCancelInput(graphene.InputObjectType):
+    rating_run_id = graphene.ID(required=True)
+
+
+class RatingCancel(ServiceMutation):
+    """Stop a rating of mine that is under way; nothing of it is kept."""
+
+    input_type = RatingCancelInput
+
+    rating_run = graphene.Field(RatingRunType)
+
+    @classmethod
+    def perform(cls, context: Context, key: str, **values: Any) -> dict[str, Any]:
+        found = visible_node(RatingRunType, context, values["rating_run_id"], "rating run")
+        return {"rating_run": rating_cancel(user=context.viewer, rating_run=found, idempotency_key=key)}
+
+
 def calibrated(context: Context, upload_id: str, deal: Deal) -> CreditModelVersion:
     """The model fitted to a history of the viewer's; what is wrong with the history names the input at fault."""
     history = visible_node(TapeUploadType, context, upload_id, "upload")
@@ -64,3 +81,4 @@ class Mutation:
     """Mutations of ratings."""
 
     rating_request = RatingRequest.Field()
+    rating_cancel = RatingCancel.Field()

@@ -20,7 +20,7 @@ from rating.engine.simulation import horizon_of
 from rating.models import CreditModelVersion, RatingReport, RatingRun
 from rating.runs import SCENARIOS_PER_CHUNK, SIMULATION, engine_params, flows_size, loans_of
 from runs.registry import NotHere
-from runs.services import run_create
+from runs.services import run_cancel, run_create
 
 SCENARIO_LIMITS = (64, 65_536)
 # The flows of a simulation are one value of the database and, joined, several times that in a worker's memory.
@@ -147,6 +147,35 @@ def rating_request(
             subject=f"rating_run:{rating_run.pk}",
             payload={"deal": deal.pk, "scenarios": scenarios, "seed": seed, "credit_model": model.pk},
         )
+    return rating_run
+
+
+@transaction.atomic
+def rating_cancel(*, user: User, rating_run: RatingRun, idempotency_key: str) -> RatingRun:
+    """Stop a rating of the viewer's own deal that is still under way; what was computed of it is thrown away.
+
+    ApplicationError(code="run_not_running") where it has ended before; asking for the same rating again starts afresh.
+    """
+    organisation = originator_of(user)
+    own(rating_run.deal, organisation, "rating run")
+    claimed = claim(
+        organisation=organisation,
+        key=idempotency_key,
+        verb="rating_cancel",
+        params={"rating_run": str(rating_run.pk)},
+    )
+    if not claimed.fresh:
+        return RatingRun.objects.get(pk=claimed.subject_id)
+    try:
+        run_cancel(run_id=rating_run.simulation_id)
+    except ApplicationError:
+        # The simulation ends in the transaction that starts the structuring, so whichever is under way is known now.
+        rating_run.refresh_from_db()
+        if rating_run.structuring_id is None:
+            raise
+        run_cancel(run_id=rating_run.structuring_id)
+    claimed.settle(rating_run.pk)
+    audit_record(actor=user, verb="rating.cancelled", subject=f"rating_run:{rating_run.pk}", payload={})
     return rating_run
 
 

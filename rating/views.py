@@ -9,11 +9,11 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from accounts.models import Role
-from accounts.pages import PageRequest, attempt, form_for, page
+from accounts.pages import ActionForm, PageRequest, attempt, form_for, page
 from pooling.selectors import deals_visible, visible
 from rating.forms import RatingForm
 from rating.selectors import rating_progress, rating_runs_visible
-from rating.services import rating_request
+from rating.services import rating_cancel, rating_request
 from runs.models import RunStatus
 
 
@@ -42,20 +42,27 @@ def rate(request: PageRequest, pk: UUID) -> HttpResponse:
 
 @page(Role.ORIGINATOR)
 def rating_run(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Progress of a rating. htmx asks every second, a browser without scripts every three; done leads to the deal."""
+    """Progress of a rating. htmx asks every second, a browser without scripts every three; done leads to the deal. POST
+    cancels it."""
     rows = rating_runs_visible(request.user).select_related("deal", "simulation", "structuring")
     found = visible(rows, pk, "rating run")
+    form = form_for(request, ActionForm)
+    if request.method == "POST" and form.is_valid():
+        key = form.cleaned_data["key"]
+        if attempt(form, lambda: rating_cancel(user=request.user, rating_run=found, idempotency_key=key)):
+            return redirect("rating-run", pk)
     progress = rating_progress(found)
     done = progress.stage == "structuring" and progress.status == RunStatus.DONE
     context = {
         "rating_run": found,
+        "form": form,
         "progress": progress,
         "done": done,
         "failed": progress.status in (RunStatus.FAILED, RunStatus.CANCELLED),
         "section": "deals",
     }
     if request.headers.get("HX-Request") != "true":
-        return render(request, "rating/run.html", context)
+        return render(request, "rating/run.html", context, status=422 if form.errors else 200)
     response = render(request, "rating/_progress.html", context)
     if done:
         response.headers["HX-Redirect"] = reverse("deal", args=[found.deal_id])

@@ -46,7 +46,7 @@ TYPES: Mapping[str, Fields] = {
     },
     "Mutation": {
         PARTIES: "tokenIssue tokenRevoke",
-        ORIGINATOR: "tapeImport tapeWithdraw poolCreate dealCreate ratingRequest listingCreate",
+        ORIGINATOR: "tapeImport tapeWithdraw poolCreate dealCreate ratingRequest ratingCancel listingCreate",
         ORIGINATOR | OPERATOR: "listingOpen listingCancel",
         OPERATOR: "auctionClose listingSettle",
         INVESTOR: "bidPlace bidWithdraw mandateCreate",
@@ -138,6 +138,7 @@ TYPES: Mapping[str, Fields] = {
     "PoolCreatePayload": {ORIGINATOR: "pool userErrors"},
     "DealCreatePayload": {ORIGINATOR: "deal userErrors"},
     "RatingRequestPayload": {ORIGINATOR: "ratingRun userErrors"},
+    "RatingCancelPayload": {ORIGINATOR: "ratingRun userErrors"},
     "ListingCreatePayload": {ORIGINATOR: "listing userErrors"},
     "ListingOpenPayload": {ORIGINATOR | OPERATOR: "listing userErrors"},
     "ListingCancelPayload": {ORIGINATOR | OPERATOR: "listing userErrors"},

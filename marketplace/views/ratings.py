@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import render
 
 from accounts.pages import PageRequest, page
 from marketplace.disclosure import realised_disclosed
 from marketplace.exhibits import class_rows, provenance_of
 from marketplace.model_exhibits import shown
+from marketplace.rating_tables import TABLES, rating_csv
 from marketplace.selectors import listing_visible, listings_visible
 
 ROWS = 200
@@ -64,6 +65,19 @@ def rating(request: PageRequest, pk: UUID) -> HttpResponse:
         **provenance_of(found),
     }
     return render(request, "marketplace/rating.html", context)
+
+
+@page()
+def rating_table(request: PageRequest, pk: UUID) -> HttpResponse:
+    """What a chart of the rating page is drawn from: `table` is losses, months, balances or classes."""
+    listing_visible(request.user, pk)
+    table = request.GET.get("table", "losses")
+    if table not in TABLES:
+        raise Http404
+    found = listings_visible(request.user).select_related("rating_report").get(pk=pk)
+    response = HttpResponse(rating_csv(found.rating_report.result, table), content_type="text/csv")
+    response.headers["Content-Disposition"] = f'attachment; filename="rating-{table}-{str(pk)[:8]}.csv"'
+    return response
 
 
 def assumptions(payload: Mapping[str, Any]) -> list[dict[str, Any]]:

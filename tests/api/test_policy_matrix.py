@@ -26,6 +26,7 @@ from marketplace.models import Listing
 from marketplace.services import auction_close, listing_create
 from pooling.models import TapeUpload
 from pooling.services import deal_create, pool_create, tape_import
+from rating.services import rating_request
 from tests.api import world as way
 from tests.api.api import Api, mutation, usd
 from tests.services.factories import deal_rated, key, market, market_with_bids
@@ -189,6 +190,11 @@ def new_deal(world: way.World) -> Any:
     return deal_create(user=world.originator.user, pool=new_pool(world), name="Deal", idempotency_key=key())
 
 
+def new_rating(world: way.World) -> Any:
+    deal = new_deal(world)
+    return rating_request(user=world.originator.user, deal=deal, scenarios=way.SCENARIOS, idempotency_key=key())
+
+
 def draft(world: way.World) -> Listing:
     user = world.originator.user
     return listing_create(user=user, deal=deal_rated(user), idempotency_key=key())
@@ -238,6 +244,7 @@ VERBS: dict[str, tuple[str, Callable[[way.World, str], dict[str, Any]]]] = {
         "ratingRun { id }",
         lambda world, role: {"dealId": gid("Deal", new_deal(world)), "scenarios": way.SCENARIOS},
     ),
+    "ratingCancel": ("ratingRun { id }", lambda world, role: {"ratingRunId": gid("RatingRun", new_rating(world))}),
     "listingCreate": (
         "listing { id }",
         lambda world, role: {"dealId": gid("Deal", deal_rated(world.originator.user))},
@@ -334,6 +341,7 @@ def test_not_yours_reads_as_not_found() -> None:
         ("poolCreate", "pool { id }", {"tapeId": ids["tape"], "name": "x"}),
         ("dealCreate", "deal { id }", {"poolId": ids["pool"], "name": "x"}),
         ("ratingRequest", "ratingRun { id }", {"dealId": ids["deal"]}),
+        ("ratingCancel", "ratingRun { id }", {"ratingRunId": ids["ratingRun"]}),
         ("listingCreate", "listing { id }", {"dealId": ids["deal"]}),
         ("listingOpen", "listing { id }", {"listingId": ids["listing"]}),
         ("listingCancel", "listing { id }", {"listingId": ids["listing"]}),

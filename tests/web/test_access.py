@@ -35,6 +35,7 @@ PAGES: dict[str, tuple[str, set[str]]] = {
     "cashflows-xlsx": ("listing", EVERYBODY),
     "explain": ("listing", EVERYBODY),
     "rating": ("listing", EVERYBODY),
+    "rating-csv": ("listing", EVERYBODY),
     "rating-report": ("listing", EVERYBODY),
     "rating-report-pdf": ("listing", EVERYBODY),
     "sensitivities": ("listing", EVERYBODY),
