@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ from marketplace.pipeline import Job, Stopwatch, securitize
 from marketplace.rating_document import Subject, rating_document
 from marketplace.rating_drawings import DRAWINGS, as_svg, drawn
 from marketplace.rating_pdf import SUBSTITUTES, _story, rating_pdf
+from marketplace.rating_tables import TABLES
 from marketplace.report_blocks import Facts, Grid, RatingDocument, Sentences, rare
 from pooling.artefacts import artefact_path
 from pooling.models import Loan
@@ -119,6 +121,25 @@ def test_page_and_file_carry_the_whole_report(listing: Listing) -> None:
     for name in ("rating-report", "rating-report-pdf"):
         assert stranger.get(reverse(name, args=[listing.pk])).status_code == 404
         assert Client().get(reverse(name, args=[listing.pk])).status_code == 302
+
+
+def test_the_figures_behind_the_charts_are_files(listing: Listing) -> None:
+    client = Client()
+    assert client.login(username="analyst", password=PASSWORD)
+    result, tables = listing.rating_report.result, {}
+    for name in TABLES:
+        answer = client.get(reverse("rating-csv", args=[listing.pk]), {"table": name})
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/csv")
+        tables[name] = list(csv.reader(answer.content.decode().splitlines()))
+    assert sum(float(row[2]) for row in tables["losses"][1:]) == pytest.approx(1.0)
+    last = dict(zip(tables["months"][0], tables["months"][-1], strict=True))
+    assert float(last["mean"]) == result["simulation"]["by_month"]["mean"][-1]
+    assert float(tables["balances"][1][1]) == result["collateral"]["pool_balance"][0]
+    assert [row[0] for row in tables["classes"][1:]] == ["A", "B", "C", "R"]
+    assert client.get(reverse("rating-csv", args=[listing.pk]), {"table": "secrets"}).status_code == 404
+    stranger = Client()
+    stranger.force_login(party("originator"))
+    assert stranger.get(reverse("rating-csv", args=[listing.pk])).status_code == 404
 
 
 def test_a_loan_is_explained_to_those_who_may_see_it(listing: Listing) -> None:
