@@ -11,9 +11,11 @@ from marketplace.views import (
     models,
     operator,
     originator,
+    prices,
     rating_report,
     ratings,
     whatif,
+    yield_table,
 )
 
 urlpatterns = [
@@ -25,6 +27,10 @@ urlpatterns = [
     path("listings/<uuid:pk>/cashflows.csv", cashflows.cashflows_csv, name="cashflows-csv"),
     path("listings/<uuid:pk>/cashflows.xlsx", cashflows.cashflows_xlsx, name="cashflows-xlsx"),
     path("listings/<uuid:pk>/explain/", cashflows.explanation, name="explain"),
+    path("listings/<uuid:pk>/prices/", prices.prices, name="prices"),
+    path("listings/<uuid:pk>/prices.csv", prices.prices_file, name="prices-csv"),
+    path("listings/<uuid:pk>/yield-table/", yield_table.yield_table, name="yield-table"),
+    path("listings/<uuid:pk>/yield-table.csv", yield_table.yield_table_csv, name="yield-table-csv"),
     path("listings/<uuid:pk>/spec.json", deal.listing_spec, name="listing-spec"),
     path("listings/<uuid:pk>/manifest.json", deal.listing_manifest, name="listing-manifest"),
     *(

@@ -25,7 +25,7 @@ def controls(structure: Structure, scenarios: ScenarioSet, loans: LoanArrays, mo
     """{"control", "capital", "concentration"} of a solved deal, JSON-able."""
     return {
         "control": _control(structure, scenarios, loans, model),
-        "capital": _capital(structure, loans, model),
+        "capital": capital(structure, loans, model),
         "concentration": _concentration(structure, loans),
     }
 
@@ -53,7 +53,7 @@ def _control(structure: Structure, scenarios: ScenarioSet, loans: LoanArrays, mo
     }
 
 
-def _capital(structure: Structure, loans: LoanArrays, model: CreditModel) -> Json:
+def capital(structure: Structure, loans: LoanArrays, model: CreditModel) -> Json:
     """Risk weights by class. K_SA: 75 % x 8 %; no delinquency at cut-off; K_IRB: other retail at the loans' own
     one-year default probability and the model's severity, expected loss included; attachment and detachment are of the
     pool and the funded reserve together, the reserve below."""

@@ -12,6 +12,7 @@ from pooling.engine.deal import DealSpec
 from pooling.engine.packing import digest, flows_from_bytes
 from pooling.services import deal_version_create
 from pricing.controls import controls
+from pricing.differential import differential
 from pricing.engine.snapshot import MarketSnapshot
 from pricing.market import default_snapshot
 from pricing.reports import manifest, price_result, rating_result
@@ -59,6 +60,7 @@ def structuring_result(rating_run: RatingRun, simulated: bytes, snapshot: Market
         )
     except ValueError as error:
         raise ApplicationError(f"The deal cannot be solved: {error}.", code="deal_unsolvable", field="spec") from error
+    loans = loans_of(pool.loans_path, pool.loans_digest)
     engine = engine_name(rating_run.simulation.params)
     made_by = {
         "simulation_engine": engine,
@@ -73,8 +75,9 @@ def structuring_result(rating_run: RatingRun, simulated: bytes, snapshot: Market
     return {
         "spec": structure.spec.to_json(),
         "rating": rating_result(structure, scenarios, pool.balance, engine)
-        | controls(structure, scenarios, loans_of(pool.loans_path, pool.loans_digest), model),
-        "pricing": price_result(structure, scenarios, snapshot),
+        | controls(structure, scenarios, loans, model),
+        "pricing": price_result(structure, scenarios, snapshot)
+        | {"views": differential(structure, scenarios, snapshot, loans, model)},
         "manifest": manifest(structure=structure, template=template, snapshot=snapshot, simulation=made_by),
         "snapshot": snapshot.to_json(),
         "realised": realised_beside(pool.realised_loss, structure.losses),

@@ -19,6 +19,7 @@ from pooling.engine.loans import LoanArrays
 from pooling.engine.packing import digest, flows_to_bytes, loans_to_bytes
 from pooling.tapes.regions import REGION_OF_STATE
 from pricing.controls import controls
+from pricing.differential import differential
 from pricing.engine.snapshot import MarketSnapshot
 from pricing.reports import price_result, rating_result
 from pricing.structuring import Structure, structure_deal
@@ -140,7 +141,8 @@ def test_disclosed_fields_give_the_published_ratings_and_prices_exactly(
     rated = rating_result(structure, scenarios, pool_balance, choose_engine(loans, model).words)
     whole = json.loads(json.dumps(rated | controls(structure, scenarios, loans, model)))
     assert json_digest(whole) == manifest["rating_result_digest"]
-    whole = json.loads(json.dumps(price_result(structure, scenarios, snapshot)))
+    views = {"views": differential(structure, scenarios, snapshot, loans, model)}
+    whole = json.loads(json.dumps(price_result(structure, scenarios, snapshot) | views))
     assert json_digest(whole) == manifest["price_result_digest"]
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pooling.engine.analytics import (
     Compounding,
     convert_rate,
+    dated_rates,
     durations,
     internal_rates,
     payment_times,
@@ -24,8 +25,8 @@ from pooling.engine.analytics import (
     yield_at_price,
 )
 from pooling.engine.analytics.roots import rate_roots as all_roots
-from pricing.engine.roots import rate_roots as grid_roots
 from pricing.engine.valuation import solve_yields
+from tests.engine.rate_reference import grid_roots
 
 ROUND_TRIP = 1e-10
 COMPOUNDINGS: tuple[Compounding, ...] = ("annual", "semiannual", "monthly", "continuous")
@@ -120,6 +121,35 @@ def test_newton_converges_from_far_prices(price_ratio):
     assert result.reason() == ""
     back = price_at_yield(flows, times, result.rates, compounding="continuous")
     assert float(back) == pytest.approx(105.0 * price_ratio, rel=1e-11)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 480), st.floats(-8, 6), st.floats(-0.9, 5.0))
+@hypothesis_settings(deadline=None, max_examples=150)
+def test_newton_converges_on_monthly_flows_from_far_prices(seed, months, magnitude, delay):
+    rng = np.random.default_rng(seed)
+    flows = rng.random((months, 3)) ** rng.integers(1, 40) * (rng.random((months, 3)) < rng.uniform(0.02, 1.0))
+    flows[rng.integers(0, months)] += 0.01
+    times, prices = (np.arange(1, months + 1) + delay) / 12, flows.sum(axis=0) * 10.0**magnitude
+
+    result = yield_at_price(flows, times, prices, compounding="continuous")
+
+    assert result.found.all()
+    assert result.iterations <= 60
+    back = price_at_yield(flows, times, result.rates, compounding="continuous")
+    assert back == pytest.approx(prices, rel=1e-9)
+
+
+def test_what_overflows_in_even_steps_is_solved_by_exponentials():
+    """The first flow alone would need e^11.5 a month, at which the last is worth more than a number can hold."""
+    flows = np.zeros(400)
+    flows[0], flows[-1] = 1.0, 1e-300
+
+    result = yield_at_price(flows, np.arange(1, 401) / 12, 1e5, compounding="continuous")
+
+    assert result.reason() == ""
+    assert float(result.rates) == pytest.approx(-12 * (300 + 5) * math.log(10) / 400, rel=1e-3)
+    back = price_at_yield(flows, np.arange(1, 401) / 12, result.rates, compounding="continuous")
+    assert float(back) == pytest.approx(1e5, rel=1e-9)
 
 
 # ------------------------------------------------------------------------------------------------- several rates
@@ -241,6 +271,11 @@ ACT_364: Any = "ACT/364"
         (
             lambda: payment_times(dt.date(2026, 2, 1), [dt.date(2026, 1, 1)], "30/360"),
             "dates: 2026-01-01 lies before 2026-02-01",
+        ),
+        (lambda: dated_rates([], [], measure="ACT/365F"), "dates: there is none; give the day of every flow"),
+        (
+            lambda: dated_rates([dt.date(2026, 2, 1)], [1.0], measure="periods"),
+            "measure: dated flows need a day count, not equal periods; use ACT/365F",
         ),
         (lambda: payment_times(dt.date(2026, 2, 1), [], ACT_364), "measure: 'ACT/364' is unknown; use one of"),
     ],

@@ -7,21 +7,29 @@ settlement, see payment_times.
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pooling.engine.analytics.conventions import PERIODS_PER_YEAR, Compounding, log_rate, rate_of
+from pooling.engine.analytics.conventions import (
+    PERIODS_PER_YEAR,
+    Compounding,
+    TimeMeasure,
+    log_rate,
+    payment_times,
+    rate_of,
+)
+from pooling.engine.analytics.newton import BLOCK, log_rates
 from pooling.engine.analytics.roots import BRACKET, merged, rate_roots, sign_changes
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-_BLOCK = 4096  # streams at a time: the working set stays in the processor's cache
-_NEWTON_LIMIT = 100
-_NEWTON_TOLERANCE = 1e-14
+_NOTHING = 1e-12  # of the sum of absolute flows: what rounding leaves of a running sum of 0
 
 YieldStatus = Literal["found", "several", "no_flows", "no_price", "no_rate", "not_converged"]
 STATUSES: tuple[YieldStatus, ...] = get_args(YieldStatus)
@@ -44,7 +52,8 @@ class Yields:
     rates that solve the stream; where several do, the one nearest to zero is in rates. sign_changes: (...,) of the
     stream with its price, an upper bound of that number (Descartes); cumulative_changes: (...,) of the running sum, an
     upper bound of the positive ones (Norstrom). all_roots: (..., R) every rate found, ascending, padded with NaN.
-    bracket: yearly log rates between which streams whose flows change sign were searched.
+    bracket: yearly log rates between which streams whose flows change sign were searched. iterations: the most that
+    Newton's method took for a stream.
     """
 
     rates: FloatArray
@@ -55,6 +64,7 @@ class Yields:
     cumulative_changes: IntArray
     all_roots: FloatArray
     bracket: tuple[float, float]
+    iterations: int
 
     @property
     def found(self) -> NDArray[np.bool_]:
@@ -102,32 +112,37 @@ def yield_at_price(
 ) -> Yields:
     """Annual yields at which the flows are worth the prices (broadcast to (...,)).
 
-    Without negative flows ln P is convex and falling in the log rate, so Newton's method converges from any start and
-    the yield is the only one. Streams whose flows change sign are searched for every root in the bracket of yearly log
-    rates, see pooling.engine.analytics.roots. Times must be positive. Raises ValueError naming the input.
+    Without negative flows the yield is the only one, and Newton's method on ln P finds it from any start
+    (pooling.engine.analytics.newton). Streams whose flows change sign are searched for every root in the bracket of
+    yearly log rates, see pooling.engine.analytics.roots. Times must be positive. Raises ValueError naming the input.
     """
     cash, when, shape = _columns(flows, times)
     if np.any(when <= 0.0):
         raise ValueError(f"times: {when.min()} is not after settlement; leave out what is paid on it or before")
     wanted = _each("prices", prices, shape)
-    stream_times, stream = merged(np.concatenate([[0.0], when]), np.concatenate([-wanted[None], cash]))
-    priced = np.isfinite(wanted) & (wanted > 0.0)
-    empty = ~(cash != 0.0).any(axis=0)
-    regular = priced & ~empty & (cash >= 0.0).all(axis=0)
-    mixed = np.isfinite(wanted) & ~empty & (cash < 0.0).any(axis=0)
+    total = cash.sum(axis=0)
+    negative = np.zeros(len(total), dtype=bool) if cash.min() >= 0.0 else (cash < 0.0).any(axis=0)
+    empty = ~negative & (total == 0.0)
+    regular = ~empty & ~negative & np.isfinite(wanted) & (wanted > 0.0)
+    mixed = negative & np.isfinite(wanted)
     status = np.where(empty, _CODE["no_flows"], _CODE["no_price"])
-    roots = np.full((cash.shape[1], 1), np.nan)
-    places = np.flatnonzero(regular)
-    for part in np.split(places, range(_BLOCK, len(places), _BLOCK)):
-        roots[part, 0], done = _newton(cash[:, part], when, wanted[part])
-        status[part] = np.where(done, _CODE["found"], _CODE["not_converged"])
-    roots[status == _CODE["not_converged"]] = np.nan
+    roots, changes, cumulative = np.full((len(wanted), 1), np.nan), np.zeros_like(status), np.zeros_like(status)
+    places, iterations = np.flatnonzero(regular), 0
+    if len(places):
+        price = wanted[places]
+        rates, done, iterations = log_rates(cash if regular.all() else cash[:, places], when, price)
+        roots[places, 0] = np.where(done, rates, np.nan)
+        status[places] = np.where(done, _CODE["found"], _CODE["not_converged"])
+        changes[places], cumulative[places] = 1, total[places] - price > _NOTHING * (total[places] + price)
     if mixed.any():
-        searched = rate_roots(stream_times, stream[mixed], bracket)
+        stream_times, stream = merged(
+            np.concatenate([[0.0], when]), np.concatenate([-wanted[None, mixed], cash[:, mixed]])
+        )
+        searched = rate_roots(stream_times, stream, bracket)
         roots = np.pad(roots, ((0, 0), (0, searched.shape[1] - 1)), constant_values=np.nan)
-        roots[mixed] = searched
-        status[mixed] = _status_of(searched)
-    return _yields(np.where(np.isfinite(stream), stream, 0.0), roots, status, compounding, shape, bracket)
+        roots[mixed], status[mixed] = searched, _status_of(searched)
+        changes[mixed], cumulative[mixed] = _changes(stream)
+    return _yields((changes, cumulative), roots, status, compounding, shape, bracket, iterations)
 
 
 def internal_rates(
@@ -145,7 +160,26 @@ def internal_rates(
     stream_times, stream = merged(when, cash)
     roots = rate_roots(stream_times, stream, bracket)
     status = np.where((stream != 0.0).any(axis=1), _status_of(roots), _CODE["no_flows"])
-    return _yields(stream, roots, status, compounding, shape, bracket)
+    return _yields(_changes(stream), roots, status, compounding, shape, bracket, 0)
+
+
+def dated_rates(
+    dates: Sequence[dt.date],
+    flows: ArrayLike,
+    *,
+    measure: TimeMeasure,
+    compounding: Compounding = "annual",
+    bracket: tuple[float, float] = BRACKET,
+) -> Yields:
+    """internal_rates of flows on dates in any order, the earliest of them time 0: XIRR of spreadsheets where measure is
+    "ACT/365F" and compounding annual, but with every rate. Raises ValueError naming the input.
+    """
+    if not len(dates):
+        raise ValueError("dates: there is none; give the day of every flow")
+    if measure == "periods":
+        raise ValueError("measure: dated flows need a day count, not equal periods; use ACT/365F")
+    times = payment_times(min(dates), dates, measure)
+    return internal_rates(flows, times, compounding=compounding, bracket=bracket)
 
 
 def durations(flows: ArrayLike, times: ArrayLike, yields: ArrayLike, *, compounding: Compounding) -> Durations:
@@ -237,7 +271,7 @@ def _columns(flows: ArrayLike, times: ArrayLike) -> tuple[FloatArray, FloatArray
     if cash.ndim == 0 or when.ndim != 1 or cash.shape[0 if cash.ndim == 1 else -2] != len(when) or not len(when):
         raise ValueError(f"flows: shape {cash.shape} with times {when.shape}; give (T,) or (..., T, S), and (T,)")
     for name, array in (("flows", cash), ("times", when)):
-        if not np.isfinite(array).all():
+        if not np.isfinite(array.sum()) and not np.isfinite(array).all():  # the sum alone is quicker
             raise ValueError(f"{name}: {array[~np.isfinite(array)][0]} is no number to discount; mend the stream")
     if cash.ndim == 1:
         return cash[:, None], when, ()
@@ -262,33 +296,12 @@ def _positive(name: str, values: FloatArray) -> None:
 def _moments(cash: FloatArray, times: FloatArray, rates: FloatArray, highest: int) -> tuple[FloatArray, ...]:
     """Sums of t^p CF_t exp(-r t) for p from 0 to `highest`, (n,) each."""
     sums = tuple(np.empty(cash.shape[1]) for _ in range(highest + 1))
-    for start in range(0, cash.shape[1], _BLOCK):
-        part = slice(start, start + _BLOCK)
+    for start in range(0, cash.shape[1], BLOCK):
+        part = slice(start, start + BLOCK)
         worth = cash[:, part] * np.exp(-rates[None, part] * times[:, None])
         for power, total in enumerate(sums):
             total[part] = (times**power) @ worth
     return sums
-
-
-def _newton(cash: FloatArray, times: FloatArray, prices: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Log rates (n,) of flows (T, n) without a negative one, and whether they converged: Newton on ln P = ln price."""
-    total = cash.sum(axis=0)
-    rates = np.log(total / prices) * total / (times @ cash)
-    target = np.log(prices)
-    done = np.zeros(len(prices), dtype=bool)
-    for _ in range(_NEWTON_LIMIT):
-        exponent = np.where(cash > 0.0, -rates * times[:, None], -np.inf)
-        largest = exponent.max(axis=0)  # of flows that are there, so that their sum cannot underflow
-        worth = cash * np.exp(exponent - largest)
-        value = worth.sum(axis=0)
-        excess = np.log(value) + largest - target
-        step = np.where(done, 0.0, excess * value / (times @ worth))
-        rates += step
-        rounding = np.abs(excess) <= _NEWTON_TOLERANCE * (1.0 + np.abs(largest) + np.abs(target))
-        done |= rounding | (np.abs(step) <= _NEWTON_TOLERANCE * (1.0 + np.abs(rates)))
-        if done.all():
-            break
-    return rates, done
 
 
 def _status_of(roots: FloatArray) -> IntArray:
@@ -296,27 +309,34 @@ def _status_of(roots: FloatArray) -> IntArray:
     return np.select([count == 0, count == 1], [_CODE["no_rate"], _CODE["found"]], _CODE["several"])
 
 
+def _changes(stream: FloatArray) -> tuple[IntArray, IntArray]:
+    """(n,) changes of sign of each row of (n, T), and of its running sum."""
+    running = np.cumsum(stream, axis=1)
+    running[np.abs(running) < _NOTHING * np.abs(stream).sum(axis=1, keepdims=True)] = 0.0
+    return sign_changes(stream), sign_changes(running)
+
+
 def _yields(
-    stream: FloatArray,
+    changes: tuple[IntArray, IntArray],
     roots: FloatArray,
     status: IntArray,
     compounding: Compounding,
     shape: tuple[int, ...],
     bracket: tuple[float, float],
+    iterations: int,
 ) -> Yields:
     """The result: the root nearest to zero, measured as a log rate."""
     found = np.isfinite(roots)
     nearest = np.abs(np.where(found, roots, np.inf)).argmin(axis=1)
     chosen = roots[np.arange(len(roots)), nearest]
-    running = np.cumsum(stream, axis=1)
-    running[np.abs(running) < 1e-12 * np.abs(stream).sum(axis=1, keepdims=True)] = 0.0  # what rounding leaves of 0
     return Yields(
         rates=rate_of(chosen, compounding).reshape(shape),
         compounding=compounding,
         status=status.astype(np.int8).reshape(shape),
         roots=found.sum(axis=1).reshape(shape),
-        sign_changes=sign_changes(stream).reshape(shape),
-        cumulative_changes=sign_changes(running).reshape(shape),
+        sign_changes=changes[0].reshape(shape),
+        cumulative_changes=changes[1].reshape(shape),
         all_roots=rate_of(roots, compounding).reshape(*shape, roots.shape[1]),
         bracket=bracket,
+        iterations=iterations,
     )
