@@ -71,6 +71,7 @@ class PriceReportType(NodeType):
     tranches = listed(TranchePriceType)
     residual = JSON(description="The residual certificate, valued on the scenarios and on the base case.")
     assumptions = graphene.NonNull(JSON)
+    views = JSON(description="Three views of every price, their reconciliation, loans by grade and term, conservation.")
 
     @staticmethod
     def resolve_deal_version(root: PriceReport, info: GraphQLResolveInfo) -> Any:
@@ -99,6 +100,10 @@ class PriceReportType(NodeType):
     @staticmethod
     def resolve_assumptions(root: PriceReport, info: GraphQLResolveInfo) -> Any:
         return root.result.get("assumptions", {})
+
+    @staticmethod
+    def resolve_views(root: PriceReport, info: GraphQLResolveInfo) -> Any:
+        return root.result.get("views")
 
 
 class PriceReportConnection(Connection):

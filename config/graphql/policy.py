@@ -107,7 +107,7 @@ TYPES: Mapping[str, Fields] = {
     "ExpectedShortfall": {PARTIES: "probability loss lossSe"},
     # pricing
     "PriceReport": {
-        PARTIES: "id dealVersion ratingReport snapshot asOf tranches residual assumptions createdAt",
+        PARTIES: "id dealVersion ratingReport snapshot asOf tranches residual assumptions views createdAt",
     },
     "MarketSnapshot": {PARTIES: "digest asOf payload"},
     "TranchePrice": {PARTIES: "name price yield spreadBp walYears modifiedDuration guideTicks"},
