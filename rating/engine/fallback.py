@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtr, ndtri, stdtr
 
 from rating.engine import layout
-from rating.engine.layout import BY_ID, RESIDUE, Draws, Loans, Tables
+from rating.engine.layout import BY_ID, GUIDES, RESIDUE, Draws, Loans, Tables
 from rating.engine.philox import philox4x32, uniforms
 
 FloatArray = NDArray[np.float64]
@@ -48,6 +48,35 @@ def _lifted(curves: FloatArray) -> _Lifted:
     return _Lifted((curves + lift * np.arange(len(curves))[:, None]).ravel(), lift, curves.shape[1])
 
 
+class _Guided(NamedTuple):
+    """Curves (rows, T + 1) with the first month that reaches each even share of a row's last value: where a value lies
+    is then known to within a step, which costs less than a search."""
+
+    flat: FloatArray
+    width: int
+    guide: IntArray
+    scale: FloatArray
+
+    def first(self, row: IntArray, value: FloatArray) -> IntArray:
+        """(c,) the first column, 1 at least, of each row that reaches the value, which is at most the row's last."""
+        month = self.guide[row * (GUIDES + 1) + (value * self.scale[row]).astype(np.int64)]
+        start = row * self.width
+        behind = np.flatnonzero(self.flat[start + month] < value)
+        while len(behind):
+            month[behind] += 1
+            behind = behind[self.flat[start[behind] + month[behind]] < value[behind]]
+        return month
+
+
+def _guided(curves: FloatArray) -> _Guided:
+    last = np.maximum(curves[:, -1], np.finfo(float).tiny)
+    # A little too early is right, too late is not.
+    shares = np.arange(GUIDES + 1) / GUIDES * (1.0 - 1e-12)
+    reached = zip(curves, last[:, None] * shares, strict=True)
+    guide = [np.maximum(np.searchsorted(curve, share), 1) for curve, share in reached]
+    return _Guided(curves.ravel(), curves.shape[1], np.concatenate(guide), GUIDES / last)
+
+
 class _Columns(NamedTuple):
     """Facts of the group's loans, each (n,) contiguous: gathering from these is what a scenario's time goes into."""
 
@@ -61,7 +90,7 @@ class _Columns(NamedTuple):
     rate: FloatArray
     balance: FloatArray
     slope: FloatArray
-    curves: _Lifted
+    curves: _Guided
 
 
 def _columns(loans: Loans) -> _Columns:
@@ -80,7 +109,7 @@ def _columns(loans: Loans) -> _Columns:
         rate=loans.rate[rate_row[profile]],
         balance=balance,
         slope=slope,
-        curves=_lifted(loans.default_curve),
+        curves=_guided(loans.default_curve),
     )
 
 
@@ -185,7 +214,6 @@ def _months(
         width = draws.path.shape[1]
         table = draws.path.reshape(-1, draws.path.shape[2])
         row, hazard = found.scenario * width + curve * draws.score.shape[1] + sector, found.clock
-        curves = _lifted(table)
     else:
         normal = -ndtri(np.exp(-found.clock))
         early = np.flatnonzero(found.clock < 1e-8)
@@ -193,13 +221,13 @@ def _months(
         own, mixing, level = draws.latents.T
         latent = draws.score.ravel()[found.scenario * draws.score.shape[1] + sector]
         latent = (latent + own[found.scenario] * normal) / mixing[found.scenario]
-        table, row, curves = loans.default_curve, curve, columns.curves
+        table, row = loans.default_curve, curve
         hazard = _cumulative_hazard(latent, tables) / level[found.scenario]
     keep = np.flatnonzero(hazard <= table.ravel()[row * table.shape[1] + last])
     if len(draws.path):
-        reached = curves.exactly(table, row[keep], hazard[keep])
+        reached = _lifted(table).exactly(table, row[keep], hazard[keep])
     else:
-        reached = curves.first(row[keep], hazard[keep])
+        reached = columns.curves.first(row[keep], hazard[keep])
     month = np.clip(reached, 1, last[keep])
     kept = _Candidates(found.scenario[keep], found.loan[keep], found.clock[keep], found.uniform[keep])
     return kept, month
