@@ -45,6 +45,7 @@ from pooling.engine.packing import flows_to_json
 from pooling.engine.waterfall import DealFlows
 from pricing.engine.residual import value_residual
 from pricing.engine.snapshot import MarketSnapshot
+from pricing.engine.structure import StructureStep
 from pricing.engine.tranches import TranchePrice
 from pricing.structuring import ASSET_CLASS, Structure
 from rating.engine.breakeven import ClassBreakEven
@@ -102,6 +103,7 @@ def rating_result(structure: Structure, scenarios: ScenarioSet, pool_balance: in
             "converged": structure.solution.converged,
             "iterations": structure.solution.iterations,
             "reason": structure.solution.reason,
+            "steps": [_pass(step) for step in structure.solution.steps],
             "dropped": dict(structure.dropped),
             "conservation_error": max(structure.deal.conservation_error, structure.base.conservation_error),
         },
@@ -117,6 +119,18 @@ def rating_result(structure: Structure, scenarios: ScenarioSet, pool_balance: in
             "residual": _column(base.residual),
             "flows": flows_to_json(flows),
         },
+    }
+
+
+def _pass(step: StructureStep) -> Json:
+    """One pass of the loop. coupons, required: annual fractions; balances: cents; lives: years."""
+    return {
+        "coupons": dict(step.coupons),
+        "balances": dict(step.balances),
+        "grades": dict(step.grades),
+        "lives": {name: _finite(life) for name, life in step.lives.items()},
+        "required": dict(step.required),
+        "gap": step.coupon_gap,
     }
 
 

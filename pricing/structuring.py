@@ -67,11 +67,14 @@ class Structure:
     confidence: Mapping[str, Confidence]
 
 
-def check_ratable(template: DealSpec) -> None:
-    """Rating and pricing value monthly flows at fixed coupons; the deal language says more than that.
+def check_ratable(template: DealSpec, surroundings: Surroundings | None = None) -> None:
+    """What a rating request takes: monthly payments at fixed coupons from a static pool. What the deal language says
+    beyond that needs surroundings that a request cannot state yet: paths of indices, collateral to buy.
 
-    Raises ValueError naming what cannot be rated yet.
+    Raises ValueError naming what cannot be rated.
     """
+    if surroundings is not None:
+        return
     if template.payment_frequency != "monthly":
         raise ValueError(
             f"payment_frequency: only monthly deals are rated and priced so far, not {template.payment_frequency}"
@@ -92,6 +95,16 @@ def check_ratable(template: DealSpec) -> None:
             raise ValueError(f"{key}: deals with {key} are not rated and priced so far; leave them out")
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What a deal is executed in beside its pool. rates: index -> (P,) annual fractions by payment date, one path for
+    all scenarios. replacement: flows of the collateral that a revolving period buys, one scenario or as many as the
+    pool's."""
+
+    rates: Mapping[str, FloatArray]
+    replacement: PoolFlows | None = None
+
+
 class _Structurer:
     def __init__(
         self,
@@ -101,8 +114,10 @@ class _Structurer:
         snapshot: MarketSnapshot,
         pool: int,
         model: CreditModel | None,
+        surroundings: Surroundings | None,
     ) -> None:
-        check_ratable(template)
+        check_ratable(template, surroundings)
+        self.surroundings = surroundings or Surroundings({})
         self.template, self.flows, self.snapshot, self.pool = template, flows, snapshot, pool
         self.weights = scenarios.weights
         self.base_flows = flows.weighted_mean(self.weights)
@@ -128,7 +143,9 @@ class _Structurer:
         self.unsized = bool(unsized)
 
     def run(self, coupons: Mapping[str, float], balances: Mapping[str, int], flows: PoolFlows) -> DealFlows:
-        return execute(compile_deal(self.template.with_solution(balances, coupons), self.pool), flows)
+        program = compile_deal(self.template.with_solution(balances, coupons), self.pool)
+        around = self.surroundings
+        return execute(program, flows, rates=around.rates, replacement=around.replacement)
 
     def _stress_paths(self) -> PoolFlows | None:
         """One path a grade: the base case scaled to the loss that the grade has to survive; None without defaults."""
@@ -194,7 +211,13 @@ class _Structurer:
         )
 
     def coupons_for(self, grades: Mapping[str, str], lives: Mapping[str, float]) -> dict[str, float]:
-        asked = par_coupons(grades, lives, self.snapshot, asset_class=ASSET_CLASS)
+        asked = par_coupons(
+            grades,
+            lives,
+            self.snapshot,
+            asset_class=ASSET_CLASS,
+            payments_a_year=12 // self.template.months_between,
+        )
         given = {t.name: float(t.coupon) for t in self.template.tranches if isinstance(t.coupon, float | int)}
         return asked | given
 
@@ -207,6 +230,7 @@ def structure_deal(
     snapshot: MarketSnapshot,
     pool_balance: int,
     model: CreditModel | None = None,
+    surroundings: Surroundings | None = None,
 ) -> Structure:
     """Solve what the template leaves open and value the result.
 
@@ -216,7 +240,7 @@ def structure_deal(
     intervals and no cap, and the lags are the documented curve's. Raises ValueError when a target is out of reach, or
     the template leaves the balances of only some classes open.
     """
-    work = _Structurer(template, flows, scenarios, snapshot, pool_balance, model)
+    work = _Structurer(template, flows, scenarios, snapshot, pool_balance, model, surroundings)
     start = work.coupons_for(
         {t.name: t.target_grade or snapshot.scale[-1] for t in template.tranches},
         {t.name: START_LIFE_YEARS for t in template.tranches},

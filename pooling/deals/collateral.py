@@ -36,7 +36,12 @@ class TemplateCollateral:
 
     def flows(self, spec: DealSpec, **changes: Any) -> PoolFlows:
         """Flows of the pool up to legal final, S = 1. changes: arguments of curve_flows in place of the base case's."""
-        return curve_flows(self.loans, horizon=_months(spec), **dict(self.base_case) | changes)
+        return curve_flows(self.loans, horizon=self.months(spec), **dict(self.base_case) | changes)
+
+    def months(self, spec: DealSpec) -> int:
+        """Months of collections up to legal final."""
+        first = spec.dates.first_collection_months or spec.months_between
+        return first + spec.months_between * (spec.payments - 1)
 
     def options(self, spec: DealSpec, **changes: Any) -> dict[str, Any]:
         """What execute() needs beside the flows: rates of every index and the flows of replacement collateral."""
@@ -66,12 +71,6 @@ def template_collateral(name: str, *, scale_to: int | None = None) -> TemplateCo
         rates={index: (first, last) for index, (first, last) in found["rates"].items()},
         replacement=None if replacement is None else _loans([replacement], 1.0),
     )
-
-
-def _months(spec: DealSpec) -> int:
-    """Months of collections up to legal final."""
-    first = spec.dates.first_collection_months or spec.months_between
-    return first + spec.months_between * (spec.payments - 1)
 
 
 def _loans(groups: list[dict[str, Any]], scale: float) -> LoanArrays:

@@ -5,11 +5,13 @@ The template, the simulation and the market stay outside: they come in as three 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-COUPON_TOLERANCE = 1e-5 * (1 - 1e-6)  # less than one tick of coupon: two coupons in ticks are equal
+COUPON_TICK = 1e-5
+COUPON_TOLERANCE = COUPON_TICK * (1 - 1e-6)  # less than one tick: two coupons in ticks are equal
 
 Balances = Mapping[str, int]
 Coupons = Mapping[str, float]
@@ -93,6 +95,10 @@ def solve_structure(
         if step.coupon_gap <= tolerance:
             reason = f"Coupons, sizes and grades repeat after {len(steps)} passes."
             break
+        if held and step.coupon_gap <= COUPON_TICK * (1 + 1e-6):
+            tolerance = COUPON_TICK * (1 + 1e-6)
+            reason = f"Coupons, sizes and grades repeat to one tick of coupon after {len(steps)} passes."
+            break
         if held:
             reason = "The coupons go round in a cycle; its highest coupons are held."
             break
@@ -123,6 +129,12 @@ def _step(
     grades, lives = evaluate(balances, assumed)
     live = {name for name, balance in balances.items() if balance}
     asked = coupons_for(grades, lives)
+    unpaid = sorted(live - set(asked))
+    if unpaid and math.isnan(lives.get(unpaid[0], 0.0)):
+        raise ValueError(
+            f"coupon: class {unpaid[0]} is repaid nothing in the base case, so that it has no life to price; make it "
+            "smaller, or give it a coupon"
+        )
     if not live <= set(asked) <= set(assumed):
         raise ValueError(f"coupons_for: classes {sorted(asked)}, expected {sorted(live)}")
     # A class sized to nothing has no life and no price: its coupon stands as it was.

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pricing.engine.snapshot import MarketSnapshot
 from pricing.engine.spread import required_yield
-from pricing.engine.valuation import average_life, convert_yield, durations, price, solve_yields
+from pricing.engine.valuation import average_life, durations, log_rate, price, solve_yields
 
 FloatArray = NDArray[np.float64]
 
@@ -76,11 +76,22 @@ def mean_flows(flows: FloatArray, weights: ArrayLike | None = None) -> FloatArra
 
 
 def unit_flows(deal: ClassFlows, weights: ArrayLike | None = None) -> tuple[FloatArray, FloatArray]:
-    """(cash, principal), each (K, T) per 1 of initial balance; a class without balance has zero flows."""
+    """(cash, principal), each (K, M) by month per 1 of initial balance; a class without balance has zero flows. A deal
+    that pays every quarter has zeros between its payments."""
     interest, principal = mean_flows(deal.interest, weights), mean_flows(deal.principal, weights)
+    apart = getattr(deal, "months_between", 1)
+    if apart > 1:
+        interest, principal = (_by_month(flows, apart) for flows in (interest, principal))
     balance = np.asarray(deal.initial_balance, dtype=float)[:, None]
     scale = np.where(balance > 0, 1 / np.where(balance > 0, balance, 1.0), 0.0)
     return (interest + principal) * scale, principal * scale
+
+
+def _by_month(flows: FloatArray, apart: int) -> FloatArray:
+    """(K, T x apart): each payment in the month in which it is made."""
+    spread = np.zeros((len(flows), flows.shape[1] * apart))
+    spread[:, apart - 1 :: apart] = flows
+    return spread
 
 
 def class_lives(deal: ClassFlows, weights: ArrayLike | None = None) -> dict[str, float]:
@@ -187,14 +198,19 @@ def floor_coupon(rate: float) -> float:
 
 
 def par_coupons(
-    grades: Mapping[str, str], lives: Mapping[str, float], snapshot: MarketSnapshot, *, asset_class: str
+    grades: Mapping[str, str],
+    lives: Mapping[str, float],
+    snapshot: MarketSnapshot,
+    *,
+    asset_class: str,
+    payments_a_year: int = 12,
 ) -> dict[str, float]:
     """Coupon per class at which it is worth par, or at most a tick of coupon less.
 
-    A class that pays c/12 of its balance monthly is worth par when c is its required yield under monthly
-    compounding, whatever its principal; so c = 12 ((1 + y/2)^(1/6) - 1), rounded DOWN to 0.001 %, as term
-    sheets print coupons (prices a little below 100). Annual fractions, nominal monthly. A class whose life is
-    NaN (nothing of it is issued) is left out.
+    A class that pays c/m of its balance m times a year is worth par when c is its required yield under that
+    compounding, whatever its principal; so c = m ((1 + y/2)^(2/m) - 1), rounded DOWN to 0.001 %, as term sheets print
+    coupons (prices a little below 100). Annual fractions. A class whose life is NaN (nothing of it is issued) is left
+    out.
     """
     _wanted(tuple(grades), lives, "lives")
     coupons = {}
@@ -202,5 +218,6 @@ def par_coupons(
         if math.isnan(lives[name]):
             continue
         required = required_yield(grade, lives[name], snapshot, asset_class=asset_class)
-        coupons[name] = floor_coupon(float(convert_yield(required, "semiannual", "monthly")))
+        growth = float(log_rate(required, "semiannual")) / payments_a_year
+        coupons[name] = floor_coupon(payments_a_year * math.expm1(growth))
     return coupons

@@ -112,8 +112,8 @@ def class_losses(deal: ClassFlows, k: int) -> FloatArray:
 
 def class_lives(deal: ClassFlows, k: int) -> FloatArray:
     """(S,) average life of class k in years from closing; principal unpaid at legal final counts at that date."""
-    months = deal.principal.shape[1]
-    time = np.arange(1, months + 1) / 12.0
+    payments = deal.principal.shape[1]
+    time = getattr(deal, "months_between", 1) * np.arange(1, payments + 1) / 12.0
     paid = np.einsum("ts,t->s", deal.principal[k], time)
     return np.asarray((paid + deal.unpaid_principal[k] * time[-1]) / float(deal.initial_balance[k]))
 
