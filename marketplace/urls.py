@@ -14,6 +14,7 @@ from marketplace.views import (
     prices,
     rating_report,
     ratings,
+    surveillance,
     whatif,
     yield_table,
 )
@@ -31,6 +32,9 @@ urlpatterns = [
     path("listings/<uuid:pk>/prices.csv", prices.prices_file, name="prices-csv"),
     path("listings/<uuid:pk>/yield-table/", yield_table.yield_table, name="yield-table"),
     path("listings/<uuid:pk>/yield-table.csv", yield_table.yield_table_csv, name="yield-table-csv"),
+    path("listings/<uuid:pk>/surveillance/", surveillance.surveillance, name="surveillance"),
+    path("listings/<uuid:pk>/surveillance.csv", surveillance.surveillance_table, name="surveillance-csv"),
+    path("listings/<uuid:pk>/performance/", surveillance.performance_new, name="performance-upload"),
     path("listings/<uuid:pk>/spec.json", deal.listing_spec, name="listing-spec"),
     path("listings/<uuid:pk>/manifest.json", deal.listing_manifest, name="listing-manifest"),
     *(

@@ -141,3 +141,30 @@ class DealVersion(models.Model):
     class Meta:
         ordering = ["deal_id", "number"]
         constraints = [models.UniqueConstraint(fields=["deal", "number"], name="one_spec_per_deal_version")]
+
+
+class PerformanceTape(models.Model):
+    """One month of a deal's pool as its servicer reports it; immutable, in order, without gaps.
+
+    content_digest: of the figures, whatever file they came in. rows_path: the same as Parquet.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    deal = models.ForeignKey(Deal, on_delete=models.PROTECT, related_name="performance")
+    number = models.PositiveSmallIntegerField(help_text="months after cut-off, from 1")
+    period = models.CharField(max_length=7, help_text="YYYY-MM")
+    rows = models.PositiveIntegerField()
+    balance = models.BigIntegerField(help_text="cents owed by all loans at the end of the month")
+    source = models.CharField(max_length=200, help_text="file name, or how the month was made")
+    file_sha256 = models.CharField(max_length=64, default="", blank=True)
+    content_digest = models.CharField(max_length=64)
+    rows_path = models.CharField(max_length=200)
+    rows_digest = models.CharField(max_length=64)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["deal_id", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["deal", "number"], name="one_tape_per_month"),
+            models.CheckConstraint(condition=Q(number__gt=0) & Q(balance__gte=0), name="performance_month_counts"),
+        ]

@@ -47,3 +47,27 @@ class RatingReport(models.Model):
     # {"loss", "quantile_of_prediction"} of a finished pool, set beside the result and never part of it.
     realised = models.JSONField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+
+class Surveillance(models.Model):
+    """A rating done again on the pool as it stands after `month` months: result, and the manifest to do it again.
+
+    month 0 is the rating itself. The row names its report; the performance it rests on is in the manifest by digest.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    report = models.ForeignKey(RatingReport, on_delete=models.PROTECT, related_name="surveillance")
+    month = models.PositiveSmallIntegerField(help_text="months after cut-off")
+    period = models.CharField(max_length=7, blank=True, help_text="YYYY-MM, blank at cut-off")
+    scenarios = models.PositiveIntegerField()
+    seed = models.BigIntegerField()
+    result = models.JSONField()
+    manifest = models.JSONField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["report_id", "month", "created_at"]
+        constraints = [
+            # The same months, scenarios and seed give the same bytes: one row is enough.
+            models.UniqueConstraint(fields=["report", "month", "scenarios", "seed"], name="one_rerating_per_month"),
+        ]

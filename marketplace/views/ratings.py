@@ -61,10 +61,28 @@ def rating(request: PageRequest, pk: UUID) -> HttpResponse:
         "realised": realised_disclosed(request.user, found),
         "model": model,
         "assumptions": assumptions(model.payload),
+        "passes": passes(result),
         "section": "ratings",
         **provenance_of(found),
     }
     return render(request, "marketplace/rating.html", context)
+
+
+def passes(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row a pass and class of the loop that solved the deal; none where an earlier version did not keep them."""
+    return [
+        {
+            "pass": number,
+            "name": name,
+            "coupon": coupon,
+            "balance": step["balances"][name],
+            "grade": step["grades"].get(name),
+            "life": step["lives"].get(name),
+            "required": step["required"][name],
+        }
+        for number, step in enumerate(result["structure"].get("steps", ()), start=1)
+        for name, coupon in step["coupons"].items()
+    ]
 
 
 @page()

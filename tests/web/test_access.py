@@ -38,6 +38,9 @@ PAGES: dict[str, tuple[str, set[str]]] = {
     "yield-table-csv": ("listing", EVERYBODY),
     "prices": ("listing", EVERYBODY),
     "prices-csv": ("listing", EVERYBODY),
+    "surveillance": ("listing", EVERYBODY),
+    "surveillance-csv": ("listing", {"originator", "analyst"}),  # to the others once the auction has cleared
+    "performance-upload": ("listing", ORIGINATOR | OPERATOR),
     "rating": ("listing", EVERYBODY),
     "rating-csv": ("listing", EVERYBODY),
     "rating-report": ("listing", EVERYBODY),
