@@ -19,6 +19,7 @@ from marketplace.models import Listing
 from marketplace.selectors import CLEARED, auction_result, listing_visible, listings_visible
 from pooling.models import Loan
 from pooling.selectors import loans_filtered
+from pooling.tapes.issues import defused
 
 LOANS_SHOWN = 25
 # What is disclosed of each loan: nothing that names or places a person more closely than a state.
@@ -26,7 +27,6 @@ LOAN_COLUMNS = (
     "loan_id", "cutoff_balance", "rate", "term", "age", "remaining_term", "grade", "score", "state", "purpose",
     "income_band", "issue_month",
 )  # fmt: skip
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def _listing(request: PageRequest, pk: UUID) -> Listing:
@@ -131,8 +131,7 @@ def _cell(loan: Loan, name: str) -> str:
         return ""
     if name == "cutoff_balance":
         return f"{value // 100}.{value % 100:02d}"
-    # A spreadsheet would run such a text as a formula.
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else str(value)
+    return defused(str(value)) if isinstance(value, str) else str(value)
 
 
 @page()

@@ -62,8 +62,9 @@ def write_error_file(issues: Sequence[Issue], path: Path) -> None:
         writer.writerow(["line", "row", "severity", "rule", "column", "value", "sentence"])
         for issue in issues:
             cells = (issue.severity, issue.rule, issue.column, issue.value, issue.sentence)
-            writer.writerow([issue.line, issue.row, *(_defused(cell) for cell in cells)])
+            writer.writerow([issue.line, issue.row, *(defused(cell) for cell in cells)])
 
 
-def _defused(cell: str) -> str:
+def defused(cell: str) -> str:
+    """A text that no spreadsheet runs as a formula."""
     return "'" + cell if cell.startswith(_FORMULA_STARTS) else cell

@@ -34,6 +34,8 @@ PAGES: dict[str, tuple[str, set[str]]] = {
     "cashflows-csv": ("listing", EVERYBODY),
     "cashflows-xlsx": ("listing", EVERYBODY),
     "explain": ("listing", EVERYBODY),
+    "loan-aprs": ("listing", EVERYBODY),
+    "loan-aprs-csv": ("listing", EVERYBODY),
     "yield-table": ("listing", EVERYBODY),
     "yield-table-csv": ("listing", EVERYBODY),
     "prices": ("listing", EVERYBODY),
