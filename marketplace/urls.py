@@ -39,6 +39,7 @@ urlpatterns = [
     path("listings/<uuid:pk>/surveillance.csv", surveillance.surveillance_table, name="surveillance-csv"),
     path("listings/<uuid:pk>/performance/", surveillance.performance_new, name="performance-upload"),
     path("listings/<uuid:pk>/spec.json", deal.listing_spec, name="listing-spec"),
+    path("listings/<uuid:pk>/certificate.json", deal.listing_certificate, name="listing-certificate"),
     path("listings/<uuid:pk>/manifest.json", deal.listing_manifest, name="listing-manifest"),
     *(
         path(f"listings/<uuid:pk>/{move}/", operator.listing_move, {"move": move}, name=f"listing-{move}")

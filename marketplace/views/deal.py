@@ -12,6 +12,7 @@ from django.shortcuts import render
 
 from accounts.models import Role
 from accounts.pages import PageRequest, page
+from marketplace.certificates import certificate_of
 from marketplace.disclosure import loans_disclosed, realised_disclosed
 from marketplace.exhibits import class_rows, loan_choices, provenance_of
 from marketplace.forms import LoanFilterForm
@@ -145,6 +146,14 @@ def listing_spec(request: PageRequest, pk: UUID) -> HttpResponse:
 def listing_manifest(request: PageRequest, pk: UUID) -> HttpResponse:
     """Every hash an investor checks."""
     return _download(_listing(request, pk).manifest, f"manifest-{str(pk)[:8]}.json")
+
+
+@page()
+def listing_certificate(request: PageRequest, pk: UUID) -> HttpResponse:
+    """The price certificate: prices, what made them, the command that makes them again, and a hash over all of it."""
+    listing_visible(request.user, pk)
+    rows = listings_visible(request.user).select_related("deal", "price_report__snapshot", "rating_report")
+    return _download(certificate_of(rows.get(pk=pk)), f"certificate-{str(pk)[:8]}.json")
 
 
 def _download(content: Any, filename: str) -> JsonResponse:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
 
+from accounts.canonical import digest
 from marketplace.models import Auction, Listing
 from pooling.artefacts import artefact_path
 from pooling.tapes import write_generated_tape
 from pricing.models import PriceReport
 from pricing.reproduction import difference
 from rating.models import RatingReport
+from tests.services.factories import party
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -97,3 +102,39 @@ def test_on_another_build_numbers_agree_to_1e_9_and_grades_exactly() -> None:
     assert difference(stored, {"rating": "AA", "pd": 0.01 + 5e-9, "flows": [1.0, 2.0]}, 1e-9) is not None
     assert difference(stored, {"rating": "A", "pd": 0.01, "flows": [1.0, 2.0]}, 1e-9) == ".rating: AA, now A"
     assert difference(stored, {"rating": "AA", "pd": 0.01, "flows": [1.0]}, 1e-9) == ".flows: 2 entries, now 1"
+
+
+def test_a_price_certificate_agrees_and_one_changed_figure_is_named(listing: Listing, tmp_path: Path) -> None:
+    client, analyst = Client(), party("analyst")
+    client.force_login(analyst)
+    path = tmp_path / "certificate.json"
+    path.write_bytes(client.get(reverse("listing-certificate", args=[listing.pk])).content)
+    certificate = json.loads(path.read_text())
+    assert certificate["command"] == f"manage.py reproduce {listing.pk}"
+    assert certificate["terms"]["theta"] == listing.price_report.result["views"]["terms"]["theta"]
+    assert certificate["sha256"] == digest({key: value for key, value in certificate.items() if key != "sha256"})
+    out = io.StringIO()
+    call_command("reproduce", str(listing.pk), certificate=path, verbosity=0, stdout=out)
+    assert out.getvalue().splitlines()[0].split() == ["agrees", "certificate", "bytes", certificate["sha256"]]
+
+    def refused(text: str, pk: object = listing.pk) -> tuple[str, int]:
+        path.write_text(text)
+        with pytest.raises(CommandError) as error:
+            call_command("reproduce", str(pk), certificate=path, verbosity=0, stdout=io.StringIO())
+        return str(error.value), error.value.returncode
+
+    changed = json.loads(json.dumps(certificate))
+    changed["classes"][1]["price"] += 1e-9
+    assert refused(json.dumps(changed)) == (
+        f"The certificate differs from the listing at classes[1].price: {certificate['classes'][1]['price']}, now"
+        f" {changed['classes'][1]['price']}.",
+        1,
+    )
+    # a figure changed with a hash that fits is found just as well
+    del changed["sha256"]
+    assert "classes[1].price" in refused(json.dumps(changed | {"sha256": digest(changed)}))[0]
+    assert "at manifest: keys" in refused(json.dumps({**certificate, "manifest": {}}))[0]
+    assert refused("[]") == ("This is no price certificate.", 1)
+    assert refused(json.dumps({**certificate, "version": 2}))[0].startswith("The certificate is of version 2")
+    assert refused("{")[1] == 2
+    assert refused(json.dumps(certificate), listing.rating_report_id)[1] == 2

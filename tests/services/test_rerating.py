@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from html import unescape
 from pathlib import Path
 
 import numpy as np
 import pytest
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
@@ -91,6 +93,9 @@ def test_months_later_everything_follows_from_the_reported_loans(cast: Cast, lis
         assert r["breached"] is r["holds"] is False
     # and the row can be made again
     assert surveillance_reproduced(row) is None
+    out = io.StringIO()
+    call_command("reproduce", str(row.report_id), verbosity=0, stdout=out)
+    assert f"agrees  re-rating {row.month}" in out.getvalue()
 
 
 def test_a_second_request_is_the_same_row_and_history_is_by_month(cast: Cast, listing: Listing) -> None:

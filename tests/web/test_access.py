@@ -30,6 +30,7 @@ PAGES: dict[str, tuple[str, set[str]]] = {
     "loans-csv": ("listing", EVERYBODY),
     "listing-spec": ("listing", EVERYBODY),
     "listing-manifest": ("listing", EVERYBODY),
+    "listing-certificate": ("listing", EVERYBODY),
     "cashflows": ("listing", EVERYBODY),
     "cashflows-csv": ("listing", EVERYBODY),
     "cashflows-xlsx": ("listing", EVERYBODY),
