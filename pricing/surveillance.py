@@ -6,6 +6,7 @@ surveillance (marketplace).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -140,7 +141,9 @@ def surveillance_reproduced(row: Surveillance) -> str | None:
         return "performance: the stored months are not those of the manifest"
     again = surveillance_made(row.report, history, row.scenarios)
     tolerance = 0.0 if again["manifest"]["build"] == row.manifest["build"] else TOLERANCE
-    return difference(row.result, again["result"], tolerance)
+    # As the database gives it back: JSON has lists where the engine has tuples.
+    found = json.loads(json.dumps(again["result"], allow_nan=False))
+    return difference(json.loads(json.dumps(row.result)), found, tolerance)
 
 
 def surveillance_made(report: RatingReport, history: PerformanceHistory, scenarios: int) -> Json:
