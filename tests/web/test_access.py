@@ -35,6 +35,8 @@ PAGES: dict[str, tuple[str, set[str]]] = {
     "cashflows-csv": ("listing", EVERYBODY),
     "cashflows-xlsx": ("listing", EVERYBODY),
     "explain": ("listing", EVERYBODY),
+    "residual": ("listing", EVERYBODY),
+    "residual-csv": ("listing", EVERYBODY),
     "loan-aprs": ("listing", EVERYBODY),
     "loan-aprs-csv": ("listing", EVERYBODY),
     "yield-table": ("listing", EVERYBODY),
