@@ -27,7 +27,7 @@ from pooling.engine.waterfall.trigger_readings import TriggerReading, trigger_re
 from pooling.models import PerformanceTape
 from pooling.performance import PerformanceHistory, performance_history
 from pricing.rerating import actual_flows
-from pricing.surveillance import grade_history, history_of, performance_of
+from pricing.surveillance import grade_history, history_of
 from rating.engine.sensitivity import cut
 from rating.engine.surveillance import (
     ActualExpected,
@@ -129,7 +129,7 @@ def _exhibits(report_id: str, digests: tuple[str, ...]) -> Exhibits:
         life=transitions(states, found.balance),
         # What is reported after legal final no longer reaches the deal.
         triggers=trigger_readings(
-            program, cut(actual_flows(loans, performance_of(found)), program.months), ends=False
+            program, cut(actual_flows(loans, found), program.months), ends=False
         ),
     )
 

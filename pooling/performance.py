@@ -31,7 +31,9 @@ from pooling.models import Deal, PerformanceTape
 from pooling.tapes import month_name, month_number, outcomes, read_tape
 from pooling.tapes.derived_performance import DerivedMonths, derived_months
 from pooling.tapes.performance import (
+    FLOWS,
     MONEY,
+    Performance,
     PerformanceMonth,
     PoolStanding,
     performance_checked,
@@ -44,33 +46,18 @@ DERIVED = "derived from the outcomes of the deal's own loan tape"
 
 
 @dataclass(frozen=True, eq=False)
-class PerformanceHistory:
-    """All stored months of a deal: T months, n loans, ascending by id; money in cents.
-
-    periods: T. digests: T content digests. balance: (T + 1, n) owed, row 0 at cut-off; days_past_due: (T + 1, n) at the
-    end of the month, 0 at cut-off. The flows (T, n): scheduled_principal, prepayment, interest, charge_off, recovery.
-    """
+class PerformanceHistory(Performance):
+    """All stored months of a deal, loans ascending by id. periods: T. digests: T content digests."""
 
     loan_id: NDArray[np.str_]
     periods: tuple[str, ...]
     digests: tuple[str, ...]
-    balance: IntArray
-    days_past_due: IntArray
-    scheduled_principal: IntArray
-    prepayment: IntArray
-    interest: IntArray
-    charge_off: IntArray
-    recovery: IntArray
-
-    @property
-    def months(self) -> int:
-        return len(self.periods)
 
     def until(self, months: int) -> PerformanceHistory:
         """The first months of it. Raises ValueError where there are not so many."""
         if not 0 <= months <= self.months:
             raise ValueError(f"months: {months} of a history of {self.months}")
-        flows = {name: getattr(self, name)[:months] for name in MONEY[1:]}
+        flows = {name: getattr(self, name)[:months] for name in FLOWS}
         return PerformanceHistory(
             loan_id=self.loan_id,
             periods=self.periods[:months],
@@ -286,7 +273,7 @@ def _history(
     """Keyed by content. 20,000 loans over 60 months take some 70 MB."""
     loans = loans_from_bytes(artefact_read(loans_path, sha256=loans_digest))
     ids, count = loans.loan_id, len(months)
-    flows = {name: np.zeros((count, len(ids)), dtype=np.int64) for name in MONEY[1:]}
+    flows = {name: np.zeros((count, len(ids)), dtype=np.int64) for name in FLOWS}
     balance, days = (np.zeros((count + 1, len(ids)), dtype=np.int64) for _ in range(2))
     balance[0] = np.rint(loans.balance * 100).astype(np.int64)
     for t, (period, _, path, sha256) in enumerate(months):

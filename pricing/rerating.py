@@ -18,6 +18,7 @@ from pooling.engine.deal import DealSpec
 from pooling.engine.flows import DELINQUENT_BUCKETS, PoolFlows
 from pooling.engine.loans import LoanArrays
 from pooling.engine.waterfall import DealFlows, DealState, Program, compile_deal, execute
+from pooling.tapes.performance import FLOWS, Performance
 from pricing.sensitivities import FlowRater, Lags, deferrable_of
 from pricing.structuring import scenarios_part
 from rating.engine.grades import grades_by_multiple, history_cap
@@ -37,25 +38,6 @@ LATE_FROM_DAYS = 30
 DAYS_A_MONTH = 30
 # PoolFlows' buckets begin one day past these.
 BUCKET_AFTER = (0, 30, 60, 90)
-FLOWS = ("scheduled_principal", "prepayment", "interest", "charge_off", "recovery")
-
-
-@dataclass(frozen=True, eq=False)
-class Performance:
-    """What a servicer has reported of a pool's n loans over T months; cents. balance: (T + 1, n) row 0 at cut-off;
-    days_past_due: (T + 1, n). The flows (T, n): scheduled_principal, prepayment, interest, charge_off, recovery."""
-
-    balance: IntArray
-    days_past_due: IntArray
-    scheduled_principal: IntArray
-    prepayment: IntArray
-    interest: IntArray
-    charge_off: IntArray
-    recovery: IntArray
-
-    @property
-    def months(self) -> int:
-        return len(self.charge_off)
 
 
 @dataclass(frozen=True, eq=False)

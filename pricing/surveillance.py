@@ -25,9 +25,7 @@ from pooling.performance import PerformanceHistory, performance_history
 from pricing.reports import build
 from pricing.reproduction import TOLERANCE, difference
 from pricing.rerating import (
-    FLOWS,
     LATE_FROM_DAYS,
-    Performance,
     Rerating,
     actual_flows,
     class_standing,
@@ -102,16 +100,15 @@ def rerating_create(
         )
     key = {"report": report, "month": month, "scenarios": count, "seed": rated.seed}
     found = Surveillance.objects.filter(**key).first()
-    made = None if found else surveillance_made(report, history.until(month), count)
+    made = {} if found else surveillance_made(report, history.until(month), count)
     with transaction.atomic():
         params = {"report": str(report.pk), "month": month, "scenarios": count}
         claimed = claim(organisation=organisation, key=idempotency_key, verb="rerating_create", params=params)
         if not claimed.fresh:
             return Surveillance.objects.get(pk=claimed.subject_id)
-        if made is not None:
+        if found is None:
             period = history.periods[month - 1] if month else ""
             found, _ = Surveillance.objects.get_or_create(**key, defaults=made | {"period": period})
-        assert found is not None  # noqa: S101 - for the type checker
         claimed.settle(found.pk)
         audit_record(
             actor=user,
@@ -151,14 +148,13 @@ def surveillance_made(report: RatingReport, history: PerformanceHistory, scenari
     rated, deal = report.rating_run, report.rating_run.deal
     spec, model = DealSpec.from_json(report.deal_version.spec), model_of(rated.credit_model_id)
     params = rated.simulation.params
-    performance = performance_of(history)
     try:
         loans = loans_of(deal.pool.loans_path, deal.pool.loans_digest)
         found = rerate(
             spec=spec,
             pool=deal.pool.balance,
             loans=loans,
-            performance=performance,
+            performance=history,
             model=model,
             scenarios=scenarios,
             seed=rated.seed,
@@ -166,7 +162,7 @@ def surveillance_made(report: RatingReport, history: PerformanceHistory, scenari
         )
         program = compile_deal(spec, deal.pool.balance)
         readings = (
-            trigger_readings(program, actual_flows(loans, performance), ends=False) if history.months else ()
+            trigger_readings(program, actual_flows(loans, history), ends=False) if history.months else ()
         )
     except NotHere as lack:
         raise ApplicationError(
@@ -192,15 +188,6 @@ def surveillance_made(report: RatingReport, history: PerformanceHistory, scenari
         "build": build(),
     }
     return {"result": result, "manifest": manifest}
-
-
-def performance_of(history: PerformanceHistory) -> Performance:
-    """The stored months as the re-rating takes them."""
-    return Performance(
-        balance=history.balance,
-        days_past_due=history.days_past_due,
-        **{name: getattr(history, name) for name in FLOWS},
-    )
 
 
 # ------------------------------------------------------------------------------------------------------ the result

@@ -23,7 +23,8 @@ IntArray = NDArray[np.int64]
 
 MONEY = ("ending_balance", "scheduled_principal", "prepayment", "interest", "charge_off", "recovery")
 LATE = ("days_past_due", "bucket")
-COLUMNS = ("loan_id", "period", "ending_balance", *LATE, *MONEY[1:])
+FLOWS = MONEY[1:]
+COLUMNS = ("loan_id", "period", "ending_balance", *LATE, *FLOWS)
 # A bucket stands for its first day.
 BUCKETS: Mapping[str, int] = {"current": 0, "1-29": 1, "30-59": 30, "60-89": 60, "90+": 90}
 MOST_DAYS = 9_999
@@ -32,6 +33,24 @@ _PERIOD = re.compile(r"\d{4}-(0[1-9]|1[0-2])", re.ASCII)
 _AMOUNT = r"\d{1,13}(\.\d{1,2})?"
 _SIGNED = r"-\d{1,13}(\.\d{1,2})?"
 _DAYS = r"\d{1,4}"
+
+
+@dataclass(frozen=True, eq=False)
+class Performance:
+    """What a servicer has reported of a pool's n loans over T months; cents. balance: (T + 1, n), row 0 at cut-off;
+    days_past_due: (T + 1, n) at the end of the month, 0 at cut-off. The FLOWS (T, n)."""
+
+    balance: IntArray
+    days_past_due: IntArray
+    scheduled_principal: IntArray
+    prepayment: IntArray
+    interest: IntArray
+    charge_off: IntArray
+    recovery: IntArray
+
+    @property
+    def months(self) -> int:
+        return len(self.charge_off)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,9 +16,8 @@ from pooling.engine.packing import flows_to_bytes
 from pooling.engine.waterfall import compile_deal, execute
 from pooling.tapes.derived_performance import derived_months
 from pooling.tapes.exits import DEFAULT, MATURED, PREPAID, OutcomeFrame
+from pooling.tapes.performance import FLOWS, Performance
 from pricing.rerating import (
-    FLOWS,
-    Performance,
     actual_flows,
     claims,
     remaining_flows,
