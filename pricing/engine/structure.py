@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 COUPON_TICK = 1e-5
 COUPON_TOLERANCE = COUPON_TICK * (1 - 1e-6)  # less than one tick: two coupons in ticks are equal
+ONE_TICK = COUPON_TICK * (1 + 1e-6)  # between two neighbouring ticks there is no coupon left to try
 
 Balances = Mapping[str, int]
 Coupons = Mapping[str, float]
@@ -57,7 +58,7 @@ class StructureSolution:
 
 def _state(coupons: Coupons) -> tuple[tuple[str, int], ...]:
     """Coupons in whole tolerances, to recognise a pass that has been seen before."""
-    return tuple((name, round(coupons[name] / 1e-5)) for name in sorted(coupons))
+    return tuple((name, round(coupons[name] / COUPON_TICK)) for name in sorted(coupons))
 
 
 def solve_structure(
@@ -79,7 +80,8 @@ def solve_structure(
 
     Where coupons come back to an earlier pass the loop would go round for ever (a grade that flips with the
     size): the highest coupon of the cycle is then held for every class, so that no class is worth less than
-    par by more than the gap that is reported, and converged tells whether those coupons repeat.
+    par by more than the gap that is reported. Held coupons have converged where they repeat to one tick: between
+    two neighbouring ticks lies none that could repeat.
     Raises ValueError where max_iterations < 1 or the functions speak of other classes.
     """
     if max_iterations < 1:
@@ -88,16 +90,14 @@ def solve_structure(
     seen: dict[tuple[tuple[str, int], ...], int] = {}
     coupons = dict(start_coupons)
     reason = f"The coupons still moved after {max_iterations} passes."
-    held = False
+    converged, held = False, False
     while len(steps) < max_iterations:
         step = _step(coupons, size, evaluate, coupons_for)
         steps.append(step)
-        if step.coupon_gap <= tolerance:
-            reason = f"Coupons, sizes and grades repeat after {len(steps)} passes."
-            break
-        if held and step.coupon_gap <= COUPON_TICK * (1 + 1e-6):
-            tolerance = COUPON_TICK * (1 + 1e-6)
-            reason = f"Coupons, sizes and grades repeat to one tick of coupon after {len(steps)} passes."
+        exact = step.coupon_gap <= tolerance
+        if converged := exact or (held and step.coupon_gap <= ONE_TICK):
+            near = "" if exact else " to one tick of coupon"
+            reason = f"Coupons, sizes and grades repeat{near} after {len(steps)} passes."
             break
         if held:
             reason = "The coupons go round in a cycle; its highest coupons are held."
@@ -110,7 +110,6 @@ def solve_structure(
             coupons = {name: max(each.coupons[name] for each in cycle) for name in coupons}
             held = True
     last = steps[-1]
-    converged = last.coupon_gap <= tolerance
     return StructureSolution(
         last.balances, last.coupons, last.grades, last.lives, converged, last.coupon_gap, reason, tuple(steps)
     )

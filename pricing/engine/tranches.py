@@ -22,7 +22,8 @@ TICK_SLACK = 1e-6  # of a tick: a coupon that is whole but for float noise is no
 
 
 class ClassFlows(Protocol):
-    """What pricing reads of a deal's flows: K classes, T months, S scenarios, currency units."""
+    """What pricing reads of a deal's flows: K classes, T payments, S scenarios, currency units.
+    months_between: two payments."""
 
     @property
     def names(self) -> tuple[str, ...]: ...
@@ -32,6 +33,8 @@ class ClassFlows(Protocol):
     def principal(self) -> FloatArray: ...
     @property
     def initial_balance(self) -> FloatArray: ...
+    @property
+    def months_between(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def unit_flows(deal: ClassFlows, weights: ArrayLike | None = None) -> tuple[Floa
     """(cash, principal), each (K, M) by month per 1 of initial balance; a class without balance has zero flows. A deal
     that pays every quarter has zeros between its payments."""
     interest, principal = mean_flows(deal.interest, weights), mean_flows(deal.principal, weights)
-    apart = getattr(deal, "months_between", 1)
+    apart = deal.months_between
     if apart > 1:
         interest, principal = (_by_month(flows, apart) for flows in (interest, principal))
     balance = np.asarray(deal.initial_balance, dtype=float)[:, None]

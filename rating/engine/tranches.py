@@ -49,6 +49,8 @@ class ClassFlows(Protocol):
     @property
     def initial_balance(self) -> FloatArray: ...
     @property
+    def months_between(self) -> int: ...
+    @property
     def period_rate(self) -> FloatArray: ...
     @property
     def unpaid_principal(self) -> FloatArray: ...
@@ -113,7 +115,7 @@ def class_losses(deal: ClassFlows, k: int) -> FloatArray:
 def class_lives(deal: ClassFlows, k: int) -> FloatArray:
     """(S,) average life of class k in years from closing; principal unpaid at legal final counts at that date."""
     payments = deal.principal.shape[1]
-    time = getattr(deal, "months_between", 1) * np.arange(1, payments + 1) / 12.0
+    time = deal.months_between * np.arange(1, payments + 1) / 12.0
     paid = np.einsum("ts,t->s", deal.principal[k], time)
     return np.asarray((paid + deal.unpaid_principal[k] * time[-1]) / float(deal.initial_balance[k]))
 

@@ -37,6 +37,7 @@ class Flows:
     interest: np.ndarray
     principal: np.ndarray
     initial_balance: np.ndarray
+    months_between: int = 1
 
 
 def _flows(coupons: Mapping[str, float], starts: Mapping[str, int], months: int = 18) -> Flows:

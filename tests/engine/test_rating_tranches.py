@@ -23,6 +23,7 @@ class Cash:
     initial_balance: np.ndarray
     coupon: np.ndarray
     unpaid_principal: np.ndarray
+    months_between: int = 1
 
     @property
     def period_rate(self) -> np.ndarray:
