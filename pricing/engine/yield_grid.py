@@ -211,8 +211,8 @@ def grid_from_query(query: Mapping[str, str], defaults: Mapping[str, str]) -> Gr
     for key, value in text.items():
         if len(value) > LONGEST_TEXT:
             raise ValueError(f"{key}: {len(value)} characters are too long; give at most {LONGEST_TEXT}")
-    prepayment: Speed = _choice("prepayment", text["prepayment"], get_args(Speed))  # type: ignore[assignment]
-    measure: Measure = _choice("measure", text["measure"], get_args(Measure))  # type: ignore[assignment]
+    prepayment: Speed = _choice("prepayment", text["prepayment"], get_args(Speed))
+    measure: Measure = _choice("measure", text["measure"], get_args(Measure))
     high = HIGHEST_SPEED[prepayment]
     return Grid(
         centre=_price("centre", text["centre"]),
@@ -230,10 +230,12 @@ def grid_from_query(query: Mapping[str, str], defaults: Mapping[str, str]) -> Gr
     )
 
 
-def _choice(key: str, text: str, known: tuple[str, ...]) -> str:
-    if text not in known:
-        raise ValueError(f"{key}: {text[:40]!r} is none of {', '.join(known)}")
-    return text
+def _choice(key: str, text: str, known: tuple[T, ...]) -> T:
+    """The known word that the text is; so that a literal type stays one."""
+    for word in known:
+        if word == text:
+            return word
+    raise ValueError(f"{key}: {text[:40]!r} is none of {', '.join(map(str, known))}")
 
 
 def _number(key: str, text: str) -> Decimal:

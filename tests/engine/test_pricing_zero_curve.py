@@ -87,9 +87,10 @@ def test_published_points_are_worth_par_and_views_agree(interpolation):
         assert value * fractions @ factors + factors[-1] == pytest.approx(1.0, abs=ROUNDING), tenor
     assert made.par(SNAPSHOT.treasury_tenors) == pytest.approx(SNAPSHOT.treasury_yields, abs=ROUNDING)
     years = np.array([0.1, 0.5, 1.3, 4.0, 12.0, 29.9, 35.0])
-    for compounding, m in (("annual", 1), ("semiannual", 2), ("monthly", 12)):
-        named: Compounding = compounding  # type: ignore[assignment]
-        assert (1 + made.zero(years, named) / m) ** (-m * years) == pytest.approx(made.discount(years), rel=ROUNDING)
+    periods: dict[Compounding, int] = {"annual": 1, "semiannual": 2, "monthly": 12}
+    for compounding, m in periods.items():
+        found = (1 + made.zero(years, compounding) / m) ** (-m * years)
+        assert found == pytest.approx(made.discount(years), rel=ROUNDING)
     assert np.exp(-made.zero(years, "continuous") * years) == pytest.approx(made.discount(years), rel=ROUNDING)
     simple = made.forward(1.0, [1.25, 3.0], None)
     assert 1 + simple * [0.25, 2.0] == pytest.approx(made.discount(1.0) / made.discount([1.25, 3.0]), rel=ROUNDING)
