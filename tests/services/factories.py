@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from marketplace.models import Auction, Bid, Listing
 from marketplace.services import bid_place, listing_create, listing_open
 from pooling.engine.deal.template import default_template
 from pooling.models import Deal, DealVersion, Pool, TapeUpload, TapeVersion
+from pooling.services import deal_create, pool_create, tape_import, tape_upload
 from pricing.engine.valuation import average_life, solve_yields
 from pricing.models import MarketSnapshotVersion, PriceReport
 from rating.models import CreditModelVersion, RatingReport, RatingRun
@@ -174,6 +176,20 @@ def _rating_report(owner: Organisation, deal: Deal, version: DealVersion, balanc
     )
 
 
+def lender(username: str = "ada", name: str = "First Lender") -> User:
+    """A user of an originator of its own."""
+    organisation = organisation_create(name=name, role=Role.ORIGINATOR)
+    return user_create(username=username, password=PASSWORD, organisation=organisation)
+
+
+def deal_of_tape(user: User, path: Path) -> Deal:
+    """A deal on the tape of this file, by the services everybody uses; nothing is rated yet."""
+    upload = tape_upload(user=user, filename=path.name, stream=[path.read_bytes()], idempotency_key="upload")
+    tape = tape_import(user=user, upload=upload, idempotency_key="tape")
+    pool = pool_create(user=user, tape=tape, name="Pool", idempotency_key="pool")
+    return deal_create(user=user, pool=pool, name="Deal", idempotency_key="deal")
+
+
 @dataclass
 class Market:
     """An open listing with its parties. auctions: by class name."""
@@ -195,6 +211,28 @@ class Market:
             amount=amount,
             idempotency_key=key(),
         )
+
+
+def viewers(scene: Market) -> dict[str, User | None]:
+    """Everybody who may ask for a page of the listing, by what they are to it; the last is not signed in."""
+    return {
+        "originator": scene.originator,
+        "another originator": party(Role.ORIGINATOR),
+        "operator": scene.operator,
+        "analyst": scene.analyst,
+        "investor": scene.investors[0],
+        "anonymous": None,
+    }
+
+
+def page_statuses(opened: bool) -> dict[str, int]:
+    """What each of the viewers is answered by a page of a listing: a draft is its originator's and the operator's, what
+    is on offer everybody's but another originator's."""
+    on_offer = 200 if opened else 404
+    return {
+        "originator": 200, "another originator": 404, "operator": 200, "analyst": on_offer, "investor": on_offer,
+        "anonymous": 302,
+    }  # fmt: skip
 
 
 def market(investors: int = 3, cash: int = 10 * MILLION, *, opened: bool = True, **deal: Any) -> Market:

@@ -7,7 +7,6 @@ import io
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 from xml.etree import ElementTree
@@ -17,7 +16,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.errors import ApplicationError
-from accounts.models import Role, User
+from accounts.models import User
 from marketplace.cashflows import BaseCase, assumptions, base_case
 from marketplace.explanation import payment_view
 from marketplace.models import Listing
@@ -26,7 +25,7 @@ from pooling.deals.templates import template
 from pooling.engine.deal import DealSpec
 from pooling.engine.waterfall import compile_deal, execute
 from tests.services.disclosed import MONTHS, disclose, pool_flows
-from tests.services.factories import BALANCES, POOL_BALANCE, Market, market, party
+from tests.services.factories import BALANCES, POOL_BALANCE, Market, market, page_statuses, viewers
 
 pytestmark = pytest.mark.django_db
 
@@ -50,20 +49,7 @@ def status_of(viewer: User | None, listing: Listing, name: str, **query: str) ->
 def test_who_sees_the_cash_flows(name: str, opened: bool) -> None:
     scene = market(investors=1, opened=opened)
     listing = disclose(scene, pool_flows())
-    everybody: Mapping[str, User | None] = {
-        "originator": scene.originator,
-        "another originator": party(Role.ORIGINATOR),
-        "operator": scene.operator,
-        "analyst": scene.analyst,
-        "investor": scene.investors[0],
-        "anonymous": None,
-    }
-    # a draft is its originator's and the operator's; what is on offer everybody's but another originator's
-    on_offer = 200 if opened else 404
-    assert {who: status_of(viewer, listing, name) for who, viewer in everybody.items()} == {
-        "originator": 200, "another originator": 404, "operator": 200, "analyst": on_offer, "investor": on_offer,
-        "anonymous": 302,
-    }  # fmt: skip
+    assert {who: status_of(viewer, listing, name) for who, viewer in viewers(scene).items()} == page_statuses(opened)
 
 
 def test_every_figure_of_the_table_is_the_engines() -> None:

@@ -17,14 +17,12 @@ import pandas as pd
 import pytest
 
 from accounts.errors import ApplicationError
-from accounts.models import Role, User
-from accounts.services import organisation_create, user_create
+from accounts.models import User
 from config import settings as settings_module
 from pooling.engine.flows import PoolFlows
 from pooling.engine.loans import LoanArrays
 from pooling.engine.packing import digest, flows_from_bytes, flows_to_bytes, loans_to_bytes
 from pooling.models import Deal
-from pooling.services import deal_create, pool_create, tape_import, tape_upload
 from pooling.tapes import write_generated_tape
 from pricing.market import default_snapshot
 from pricing.runs import canonical_result, structuring_result
@@ -40,6 +38,7 @@ from runs.models import Run
 from runs.selectors import run_result
 from runs.services import run_until_done
 from tests.engine.rating_pools import mixed_loans
+from tests.services.factories import deal_of_tape, lender
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = 128
@@ -170,14 +169,10 @@ def test_the_files_of_compiled_loops_import_constants_from_files_that_count() ->
 # ------------------------------------------------------------------------------------------ from tape to report
 def dealt(folder: Path, name: str, frame: pd.DataFrame) -> tuple[User, Deal]:
     """A lender of its own with a deal on the tape."""
-    lender = organisation_create(name=f"Lender {name}", role=Role.ORIGINATOR)
-    user = user_create(username=name, password="a long walk by the river", organisation=lender)
+    user = lender(name, f"Lender {name}")
     path = folder / "tape.csv"
     frame.to_csv(path, index=False)
-    upload = tape_upload(user=user, filename=path.name, stream=[path.read_bytes()], idempotency_key="upload")
-    tape = tape_import(user=user, upload=upload, idempotency_key="tape")
-    pool = pool_create(user=user, tape=tape, name="Pool", idempotency_key="pool")
-    return user, deal_create(user=user, pool=pool, name="Deal", idempotency_key="deal")
+    return user, deal_of_tape(user, path)
 
 
 def computed(run: Run | None) -> str:

@@ -10,33 +10,25 @@ from django.urls import reverse
 
 from accounts.errors import ApplicationError
 from accounts.models import AuditEvent, Role, User
-from accounts.services import organisation_create, user_create
-from pooling.models import Deal
-from pooling.services import deal_create, pool_create, tape_import, tape_upload
 from pooling.tapes.generator import write_generated_tape
 from rating.models import RatingReport, RatingRun
 from rating.services import rating_cancel, rating_request
 from runs.models import Chunk, Run, RunStatus
 from runs.services import run_until_done
-from tests.services.factories import party
+from tests.services.factories import deal_of_tape, lender, party
 
 
 @pytest.fixture
 def user(db: None, settings) -> User:
     settings.REDIS_URL = ""  # nobody computes but this test
-    lender = organisation_create(name="First Lender", role=Role.ORIGINATOR)
-    return user_create(username="ada", password="a long walk by the river", organisation=lender)
+    return lender()
 
 
 @pytest.fixture
 def rating_run(user: User, tmp_path: Path) -> RatingRun:
     path = tmp_path / "tape.csv"
     write_generated_tape(path, n=300, seed=3)
-    upload = tape_upload(user=user, filename=path.name, stream=[path.read_bytes()], idempotency_key="upload")
-    tape = tape_import(user=user, upload=upload, idempotency_key="tape")
-    pool = pool_create(user=user, tape=tape, name="Pool", idempotency_key="pool")
-    deal: Deal = deal_create(user=user, pool=pool, name="Deal", idempotency_key="deal")
-    return rating_request(user=user, deal=deal, scenarios=256, idempotency_key="rate")
+    return rating_request(user=user, deal=deal_of_tape(user, path), scenarios=256, idempotency_key="rate")
 
 
 def statuses(rating_run: RatingRun) -> tuple[str, str]:

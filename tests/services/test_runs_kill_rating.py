@@ -11,11 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from accounts.models import Role
 from accounts.selectors import audit_verify
-from accounts.services import organisation_create, user_create
-from pooling.models import Deal, DealVersion
-from pooling.services import deal_create, pool_create, tape_import, tape_upload
+from pooling.models import DealVersion
 from pooling.tapes.generator import write_generated_tape
 from pricing.models import PriceReport
 from rating.models import RatingReport, RatingRun
@@ -24,6 +21,7 @@ from runs.models import RunStatus
 from runs.selectors import run_result
 from runs.services import run_until_done
 from tests.live.processes import Processes, finished, rework
+from tests.services.factories import deal_of_tape, lender
 
 LOANS = 3_000
 SCENARIOS = 2_048
@@ -46,14 +44,10 @@ def processes(process_environment: dict[str, str], tmp_path: Path) -> Iterator[P
 def rate(settings, transactional_db: None, tmp_path: Path):
     """Asks for a rating of one and the same deal, by key and size of a chunk."""
     settings.REDIS_URL = ""
-    lender = organisation_create(name="First Lender", role=Role.ORIGINATOR)
-    user = user_create(username="ada", password="a long walk by the river", organisation=lender)
+    user = lender()
     path = tmp_path / "tape.csv"
     write_generated_tape(path, n=LOANS, seed=3)
-    upload = tape_upload(user=user, filename=path.name, stream=[path.read_bytes()], idempotency_key="upload")
-    tape = tape_import(user=user, upload=upload, idempotency_key="tape")
-    pool = pool_create(user=user, tape=tape, name="Pool", idempotency_key="pool")
-    deal: Deal = deal_create(user=user, pool=pool, name="Deal", idempotency_key="deal")
+    deal = deal_of_tape(user, path)
 
     def ask(key: str, chunk: int) -> RatingRun:
         return rating_request(user=user, deal=deal, scenarios=SCENARIOS, seed=7, idempotency_key=key, chunk=chunk)

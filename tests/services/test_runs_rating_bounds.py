@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 
 from accounts.errors import ApplicationError
-from accounts.models import Role, User
-from accounts.services import organisation_create, user_create
+from accounts.models import User
 from pooling.artefacts import artefact_path
 from pooling.engine.flows import DELINQUENT_BUCKETS, PoolFlows
 from pooling.engine.packing import flows_from_bytes, flows_to_bytes
 from pooling.models import Deal
-from pooling.services import deal_create, pool_create, tape_import, tape_upload
 from pooling.tapes.generator import write_generated_tape
 from rating import services
 from rating.models import RatingRun
@@ -25,6 +23,7 @@ from runs.models import ChunkState, Run, RunStatus
 from runs.registry import NotHere
 from runs.selectors import run_result
 from runs.services import MAX_RUNNING, run_until_done, work_once
+from tests.services.factories import deal_of_tape, lender
 
 
 @pytest.fixture(autouse=True)
@@ -36,18 +35,14 @@ def alone(settings) -> None:
 
 @pytest.fixture
 def user(db: None) -> User:
-    lender = organisation_create(name="First Lender", role=Role.ORIGINATOR)
-    return user_create(username="ada", password="a long walk by the river", organisation=lender)
+    return lender()
 
 
 @pytest.fixture
 def deal(user: User, tmp_path: Path) -> Deal:
     path = tmp_path / "tape.csv"
     write_generated_tape(path, n=300, seed=3)
-    upload = tape_upload(user=user, filename=path.name, stream=[path.read_bytes()], idempotency_key="upload")
-    tape = tape_import(user=user, upload=upload, idempotency_key="tape")
-    pool = pool_create(user=user, tape=tape, name="Pool", idempotency_key="pool")
-    return deal_create(user=user, pool=pool, name="Deal", idempotency_key="deal")
+    return deal_of_tape(user, path)
 
 
 def ask(user: User, deal: Deal, scenarios: int, key: str = "rate") -> RatingRun:

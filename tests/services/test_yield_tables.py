@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import date
 from typing import Any
@@ -17,7 +16,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.errors import ApplicationError
-from accounts.models import Role, User
+from accounts.models import User
 from marketplace.models import Listing
 from marketplace.yield_tables import ACROSS, BREAK_COLUMNS, COLUMNS, NEVER, class_sheet
 from pooling.artefacts import artefact_path, artefact_store
@@ -26,6 +25,7 @@ from pooling.engine.deal import DealSpec
 from pooling.engine.packing import loans_to_bytes
 from pooling.engine.waterfall import compile_deal, execute
 from pooling.models import Pool
+from pricing.engine.yield_flows import ClassBreak
 from pricing.engine.yield_table import BELOW_ZERO, REASONS
 from pricing.market import default_snapshot
 from pricing.models import PriceReport
@@ -36,7 +36,7 @@ from rating.models import RatingReport
 from rating.runs import loans_of
 from tests.engine.rating_pools import equal_loans
 from tests.services.disclosed import disclose
-from tests.services.factories import POOL_BALANCE, Market, market, party
+from tests.services.factories import POOL_BALANCE, Market, market, page_statuses, viewers
 
 pytestmark = pytest.mark.django_db
 
@@ -79,19 +79,8 @@ def rows_of(answer: HttpResponse) -> list[dict[str, str]]:
 def test_who_sees_the_table(name: str, opened: bool) -> None:
     scene = market(investors=1, opened=opened)
     listing = listed(scene)
-    everybody: Mapping[str, User | None] = {
-        "originator": scene.originator,
-        "another originator": party(Role.ORIGINATOR),
-        "operator": scene.operator,
-        "analyst": scene.analyst,
-        "investor": scene.investors[0],
-        "anonymous": None,
-    }
-    on_offer = 200 if opened else 404
-    assert {who: answer_of(viewer, listing, name).status_code for who, viewer in everybody.items()} == {
-        "originator": 200, "another originator": 404, "operator": 200, "analyst": on_offer, "investor": on_offer,
-        "anonymous": 302,
-    }  # fmt: skip
+    found = {who: answer_of(viewer, listing, name).status_code for who, viewer in viewers(scene).items()}
+    assert found == page_statuses(opened)
     assert answer_of(scene.operator, listing, name).headers["Cache-Control"].startswith("max-age=0, no-cache, no-store")
 
 
@@ -169,8 +158,11 @@ def test_the_file_holds_every_cell_and_the_break_evens() -> None:
     assert tuple(rows[0]) == BREAK_COLUMNS
     breaks = breaks_of(deal, grid, grid.scenarios[1])
     assert [(row["axis"], row["class"]) for row in rows] == [(a, n) for a in breaks.rows for n in table.names]
+    wanted: dict[tuple[str, str], ClassBreak] = {
+        (axis, each.found.name): each for axis, classes in breaks.rows.items() for each in classes
+    }
     for row in rows:
-        found = next(each for each in breaks.rows[row["axis"]] if each.found.name == row["class"])  # type: ignore[index]
+        found = wanted[row["axis"], row["class"]]
         assert row["stress"] == ("" if found.found.stress is None else f"{found.found.stress:.12g}")
         assert row["remark"]
 
